@@ -1,0 +1,1 @@
+//! Which instruction set to compute with: detected once, forced in tests.

@@ -1,0 +1,2 @@
+//! Project chores: tidy, test, bench, golden, dist.
+fn main() {}
