@@ -1,0 +1,129 @@
+//! The test command: each step prints its name, runs to its end and must succeed. Python and Node packages are
+//! installed, at the versions pinned in `tests/sdk`, into `target/`, never into the system.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+type Step = (&'static str, fn(&Path) -> Result<(), String>);
+
+/// In this order: cheap checks first, so that a slip is told within a minute.
+const STEPS: &[Step] = &[
+    ("fmt", fmt),
+    ("clippy", clippy),
+    ("rust", rust),
+    ("docs", docs),
+    ("python", python),
+    ("node", node),
+];
+
+/// Runs the named steps, or all of them.
+pub(crate) fn test(root: &Path, only: &[String]) -> Result<(), String> {
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| STEPS.iter().all(|(step, _)| step != name))
+    {
+        return Err(format!("no step is called {unknown:?}"));
+    }
+    for (name, step) in STEPS
+        .iter()
+        .filter(|(name, _)| only.is_empty() || only.iter().any(|o| o == name))
+    {
+        let start = Instant::now();
+        eprintln!("── {name}");
+        step(root).map_err(|fault| format!("step {name} failed: {fault}"))?;
+        eprintln!("── {name}: passed in {:.0} s", start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+fn fmt(root: &Path) -> Result<(), String> {
+    run(Command::new("cargo")
+        .current_dir(root)
+        .args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(root: &Path) -> Result<(), String> {
+    run(&mut cargo(
+        root,
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ))
+}
+
+fn rust(root: &Path) -> Result<(), String> {
+    let python = venv(root)?;
+    run(cargo(root, &["test", "--workspace", "--locked"]).env("TOKENMILL_PYTHON", python))
+}
+
+fn docs(root: &Path) -> Result<(), String> {
+    run(cargo(root, &["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn python(root: &Path) -> Result<(), String> {
+    let python = venv(root)?;
+    let binary = binary(root)?;
+    run(Command::new(python)
+        .current_dir(root.join("tests/sdk/python"))
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+        .env("TOKENMILL_BIN", binary))
+}
+
+fn node(root: &Path) -> Result<(), String> {
+    let binary = binary(root)?;
+    let folder = root.join("tests/sdk/node");
+    run(Command::new("npm")
+        .current_dir(&folder)
+        .args(["ci", "--no-audit", "--no-fund"]))?;
+    run(Command::new("npm")
+        .current_dir(&folder)
+        .arg("test")
+        .env("TOKENMILL_BIN", binary))
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(root).args(args);
+    command
+}
+
+/// Builds `tokenmill` in the profile that the Rust tests have already compiled, and gives its path.
+fn binary(root: &Path) -> Result<PathBuf, String> {
+    run(&mut cargo(root, &["build", "--locked", "--bin", "tokenmill"]))?;
+    Ok(target(root).join("debug/tokenmill"))
+}
+
+/// The interpreter of `target/venv`, made on first use and brought to the pinned packages.
+fn venv(root: &Path) -> Result<PathBuf, String> {
+    let folder = target(root).join("venv");
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"])
+        .arg(root.join("tests/sdk/python/requirements.txt")))?;
+    Ok(python)
+}
+
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command
+        .status()
+        .map_err(|error| format!("{:?} did not start: {error}", command.get_program()))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{:?} ended with {status}", command.get_program()))
+    }
+}
