@@ -1,0 +1,18 @@
+//! What a model's files say about how it wants to be sampled.
+
+/// Sampling defaults that a model's files ask for. `None` where they say nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GenerationDefaults {
+    /// Softmax temperature, at least 0. Zero where the files say `do_sample: false`.
+    pub temperature: Option<f32>,
+    /// Nucleus mass in (0, 1].
+    pub top_p: Option<f32>,
+    /// Candidates kept; 0 keeps all.
+    pub top_k: Option<u32>,
+    /// Least probability relative to the best, in [0, 1].
+    pub min_p: Option<f32>,
+    /// Divides the logits of tokens already seen; above 0, and 1 does nothing.
+    pub repetition_penalty: Option<f32>,
+    /// Tokens that end an answer, sorted, without repeats.
+    pub eos_token_ids: Vec<u32>,
+}
