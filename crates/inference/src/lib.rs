@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The narrow waist of Tokenmill: what is asked ([`Request`]), what comes back ([`Event`]), and who can
+//! answer ([`Upstream`], found by name through the [`Router`]).
+//!
+//! Everything above (HTTP, the terminal chat) makes a [`Request`] and reads an [`EventStream`]; everything below
+//! (our engine, later other servers) turns one into the other. Nothing here knows a status code, a header or a wire
+//! format, so neither type can be serialised.
+
+mod request;
+
+mod event;
+
+mod router;
+
+pub mod upstream;
+
+pub use event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
+pub use request::{
+    CacheScope, Draft, InvalidRequest, LIMITS, Limits, Message, Request, RequestSampling, Role,
+};
+pub use router::{Router, RouterError};
+pub use upstream::{KINDS, ModelCard, Upstream, UpstreamKind, UpstreamStats};

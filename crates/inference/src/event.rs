@@ -1,0 +1,122 @@
+//! What comes back: a stream of [`Event`]s, and why there may be none.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::Stream;
+
+use crate::request::InvalidRequest;
+
+/// One piece of an answer.
+///
+/// The order is: [`Event::Started`]; then text and one [`Event::ChoiceFinished`] for each choice, choices
+/// interleaved as they come, no text of a choice after its end; then exactly one [`Event::Finished`], last.
+/// A stream that fails gives one `Err` instead of the rest, and that is last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody has taken the request on.
+    Started(Started),
+    /// More text of one choice. Never empty, never part of a character, never the beginning of a stop string.
+    Text {
+        /// Which choice, from 0.
+        choice: u32,
+        /// What it adds.
+        text: String,
+    },
+    /// A choice is complete.
+    ChoiceFinished {
+        /// Which choice, from 0.
+        choice: u32,
+        /// Why it ended.
+        reason: FinishReason,
+    },
+    /// All choices are complete.
+    Finished(Usage),
+}
+
+/// What is known before the first token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Names the exact weights, engine build and instruction set; `None` where the upstream does not say.
+    pub system_fingerprint: Option<String>,
+}
+
+/// Why a choice ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended, or a stop string came up.
+    Stop,
+    /// The token limit or the end of the context was reached.
+    Length,
+}
+
+/// What the request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, counted once however many choices.
+    pub n_prompt: u64,
+    /// How many of them came from the prefix cache; `None` where the upstream does not say.
+    pub n_cached: Option<u64>,
+    /// Tokens generated over all choices, the end token and the tokens of the stop string among them.
+    pub n_completion: u64,
+}
+
+/// Why there is no answer, or no more of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InferenceError {
+    /// No deployment has this name.
+    #[error("no model is served as '{model}'")]
+    UnknownModel {
+        /// The name asked for.
+        model: String,
+    },
+    /// A field that this model cannot honour.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// The prompt, or the prompt and the asked-for tokens together, do not fit the model's context.
+    #[error(
+        "the context holds {n_context} tokens; the prompt has {n_prompt} and {n_completion} more were asked for"
+    )]
+    ContextLengthExceeded {
+        /// Tokens of the rendered prompt.
+        n_prompt: usize,
+        /// Tokens asked for; 1 where none were, for an answer has at least one.
+        n_completion: usize,
+        /// Tokens that fit.
+        n_context: usize,
+    },
+    /// The queue is full.
+    #[error("the queue is full")]
+    Overloaded,
+    /// The upstream is going away.
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+    /// A fault of ours or of the upstream's; the text is for the log.
+    #[error("fault: {0}")]
+    Fault(String),
+}
+
+/// The answer as it comes. Dropping it cancels the request.
+pub struct EventStream(Pin<Box<dyn Stream<Item = Result<Event, InferenceError>> + Send>>);
+
+impl EventStream {
+    /// Wraps an upstream's stream, which must cancel its work when it is dropped.
+    pub fn new(events: impl Stream<Item = Result<Event, InferenceError>> + Send + 'static) -> EventStream {
+        EventStream(Box::pin(events))
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Result<Event, InferenceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventStream")
+    }
+}

@@ -1,0 +1,79 @@
+//! Who answers: the trait [`Upstream`], and [`KINDS`], the one list of them.
+
+use futures::future::BoxFuture;
+
+use crate::event::{EventStream, InferenceError};
+use crate::request::Request;
+
+/// One that answers requests for the models that it serves.
+pub trait Upstream: Send + Sync {
+    /// Its entry in [`KINDS`].
+    fn kind(&self) -> &'static str;
+
+    /// The models that it serves.
+    fn models(&self) -> Vec<ModelCard>;
+
+    /// Takes a request on. Dropping the future, or later the stream, cancels it: an upstream stops working for a
+    /// request that nobody reads within one step.
+    fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>>;
+
+    /// How busy it is with one of its models; `None` where it cannot say.
+    fn stats(&self, model: &str) -> Option<UpstreamStats>;
+}
+
+/// A kind of upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamKind {
+    /// As configured.
+    pub name: &'static str,
+    /// One line for the reference page.
+    pub summary: &'static str,
+}
+
+/// Every kind of upstream.
+pub const KINDS: &[UpstreamKind] = &[UpstreamKind {
+    name: "local",
+    summary: "the engine of this process, on weights that it has loaded",
+}];
+
+/// What is said of a served model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCard {
+    /// The served name, as requests give it.
+    pub id: String,
+    /// When it came to be, in seconds since 1970.
+    pub created: u64,
+    /// Who made or serves it.
+    pub owned_by: String,
+    /// The name in the model's own files; equal to `id` unless it is served under another.
+    pub root: String,
+    /// Tokens that fit, prompt and answer together.
+    pub n_context: u64,
+    /// Parameters; `None` where unknown.
+    pub n_params: Option<u64>,
+    /// How the weights are stored: `Q8_0`, `BF16`; `None` where unknown.
+    pub quantization: Option<String>,
+}
+
+/// How busy an upstream is, and what it has done since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpstreamStats {
+    /// Sequences being computed.
+    pub n_running: u64,
+    /// Sequences that wait for a place.
+    pub n_waiting: u64,
+    /// KV pages that running sequences hold.
+    pub n_pages_used: u64,
+    /// KV pages that hold only cached prefixes.
+    pub n_pages_cached: u64,
+    /// KV pages that hold nothing.
+    pub n_pages_free: u64,
+    /// Forward passes.
+    pub n_steps: u64,
+    /// Prompt tokens computed.
+    pub n_prompt_tokens: u64,
+    /// Prompt tokens that the prefix cache had.
+    pub n_cached_tokens: u64,
+    /// Tokens generated.
+    pub n_generated_tokens: u64,
+}
