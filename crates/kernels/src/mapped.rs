@@ -1,1 +1,87 @@
-//! Placeholder.
+//! Files as bytes: mapped read-only, and given back to the system piece by piece once packed.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use memmap2::{Advice, Mmap, UncheckedAdvice};
+
+/// A whole file, mapped read-only.
+#[derive(Debug)]
+pub struct MappedFile {
+    // `None` for an empty file, which cannot be mapped.
+    map: Option<Mmap>,
+}
+
+impl MappedFile {
+    /// Maps the file.
+    ///
+    /// The file must not be cut short while it is mapped: reading a page that is gone ends the process (SIGBUS).
+    /// Model files are written once and then only read, so this is the usual state of things.
+    ///
+    /// # Errors
+    /// The file cannot be opened or mapped.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<MappedFile> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() == 0 {
+            return Ok(MappedFile { map: None });
+        }
+        // SAFETY: the mapping is read-only and private to `map`, which keeps it alive for as long as the bytes are
+        // lent. That nobody changes the file meanwhile is the caller's part, stated in the documentation above: a
+        // change would show as other bytes, which every reader of a model file must survive anyway.
+        let map = unsafe { Mmap::map(&file)? };
+        // Only a hint: without it packing is slower on a cold cache.
+        let _ = map.advise(Advice::Sequential);
+        Ok(MappedFile { map: Some(map) })
+    }
+
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or_default()
+    }
+
+    /// Lets the system take back the memory behind these bytes; they stay readable and are then read again from the
+    /// file. Whole pages inside the range only; a range that leaves the file is cut to it.
+    pub fn release(&self, range: Range<usize>) {
+        let Some(map) = &self.map else { return };
+        let page = rustix::param::page_size();
+        let start = range.start.min(map.len()).next_multiple_of(page);
+        // The last page of the file is released whole: nothing follows it.
+        let end = if range.end >= map.len() { map.len() } else { range.end / page * page };
+        if start < end {
+            // SAFETY: the mapping is shared, read-only and backed by the file, so dropping its pages loses nothing:
+            // the next read faults them in again with the same content.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn released_bytes_can_be_read_again() {
+        let path = std::env::temp_dir().join(format!("tokenmill-mapped-{}", std::process::id()));
+        let content: Vec<u8> = (0..100_003_u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(file.bytes(), content);
+        for range in [0..0, 0..100_003, 5..9000, 4096..usize::MAX, 200_000..300_000] {
+            file.release(range);
+            assert_eq!(file.bytes(), content);
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_no_bytes() {
+        let path = std::env::temp_dir().join(format!("tokenmill-empty-{}", std::process::id()));
+        std::fs::write(&path, []).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(file.bytes().is_empty());
+        file.release(0..10);
+    }
+}
