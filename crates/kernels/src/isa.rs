@@ -24,7 +24,9 @@ pub enum Isa {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IsaError {
     /// The variable holds a word that names no level.
-    #[error("{FORCE_VARIABLE}={0} names no instruction set; use scalar, avx2, avx512 or neon, or leave it unset")]
+    #[error(
+        "{FORCE_VARIABLE}={0} names no instruction set; use scalar, avx2, avx512 or neon, or leave it unset"
+    )]
     Unknown(String),
     /// The level exists, but this CPU lacks it.
     #[error("{FORCE_VARIABLE}={name} asks for instructions that this CPU lacks; it has {}", names(.available))]
@@ -44,7 +46,11 @@ impl Isa {
     ///
     /// Reads nothing but the CPU; a program that honours `TOKENMILL_ISA` calls [`Isa::from_env`].
     pub fn detect() -> Isa {
-        Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Scalar)
+        Isa::ALL
+            .into_iter()
+            .rev()
+            .find(|isa| isa.is_available())
+            .unwrap_or(Isa::Scalar)
     }
 
     /// The level that `TOKENMILL_ISA` forces, else the best one.
@@ -55,7 +61,9 @@ impl Isa {
         match env::var(FORCE_VARIABLE) {
             Ok(word) => Isa::forced(&word),
             Err(env::VarError::NotPresent) => Ok(Isa::detect()),
-            Err(env::VarError::NotUnicode(word)) => Err(IsaError::Unknown(word.to_string_lossy().into_owned())),
+            Err(env::VarError::NotUnicode(word)) => {
+                Err(IsaError::Unknown(word.to_string_lossy().into_owned()))
+            }
         }
     }
 
@@ -67,7 +75,10 @@ impl Isa {
         if isa.is_available() {
             Ok(isa)
         } else {
-            Err(IsaError::Lacking { name: isa.name(), available: Isa::available() })
+            Err(IsaError::Lacking {
+                name: isa.name(),
+                available: Isa::available(),
+            })
         }
     }
 
@@ -89,7 +100,11 @@ impl Isa {
     /// Whether this CPU can run the level.
     #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
-        let avx2 = || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        let avx2 = || {
+            is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c")
+        };
         match self {
             Isa::Scalar => true,
             Isa::Avx2 => avx2(),
@@ -110,7 +125,10 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Isa::Scalar => true,
-            Isa::Neon => std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod"),
+            Isa::Neon => {
+                std::arch::is_aarch64_feature_detected!("neon")
+                    && std::arch::is_aarch64_feature_detected!("dotprod")
+            }
             Isa::Avx2 | Isa::Avx512 => false,
         }
     }
@@ -143,7 +161,10 @@ mod tests {
         assert_eq!(Isa::forced("sse9"), Err(IsaError::Unknown("sse9".into())));
         for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
             let message = Isa::forced(isa.name()).unwrap_err().to_string();
-            assert!(message.contains(isa.name()) && message.contains("scalar"), "{message}");
+            assert!(
+                message.contains(isa.name()) && message.contains("scalar"),
+                "{message}"
+            );
         }
     }
 }

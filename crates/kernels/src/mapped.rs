@@ -48,7 +48,11 @@ impl MappedFile {
         let page = rustix::param::page_size();
         let start = range.start.min(map.len()).next_multiple_of(page);
         // The last page of the file is released whole: nothing follows it.
-        let end = if range.end >= map.len() { map.len() } else { range.end / page * page };
+        let end = if range.end >= map.len() {
+            map.len()
+        } else {
+            range.end / page * page
+        };
         if start < end {
             // SAFETY: the mapping is shared, read-only and backed by the file, so dropping its pages loses nothing:
             // the next read faults them in again with the same content.

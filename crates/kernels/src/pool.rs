@@ -65,15 +65,27 @@ impl Pool {
         assert!(isa.is_available(), "this CPU lacks {}", isa.name());
         let n = threads.get();
         // With more workers than processors a spinning worker only keeps a working one waiting.
-        let spin = if n <= Pool::default_threads().get() { SPIN } else { Duration::ZERO };
+        let spin = if n <= Pool::default_threads().get() {
+            SPIN
+        } else {
+            Duration::ZERO
+        };
         let shared = Arc::new(Shared::new(n, spin));
         let start = |worker| {
             let shared = Arc::clone(&shared);
             let name = format!("kernels-{worker}");
-            thread::Builder::new().name(name).spawn(move || shared.work(worker)).expect("start a worker thread")
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || shared.work(worker))
+                .expect("start a worker thread")
         };
         let threads = (1..n).map(start).collect();
-        Pool { shared, turn: Mutex::new(()), threads, isa }
+        Pool {
+            shared,
+            turn: Mutex::new(()),
+            threads,
+            isa,
+        }
     }
 
     /// As many threads as this process may use at once: its CPU affinity and its control group's quota, whichever is
@@ -122,7 +134,9 @@ impl Pool {
         let turn = self.take_turn();
         let piece = (n_items / (n * 8)).max(grain).max(1);
         for (worker, unclaimed) in self.shared.unclaimed.iter().enumerate() {
-            unclaimed.0.store(pack(&share(n_items, n, worker)), Ordering::Relaxed);
+            unclaimed
+                .0
+                .store(pack(&share(n_items, n, worker)), Ordering::Relaxed);
         }
         self.run_in_turn(&turn, &|worker| {
             while let Some(range) = self.shared.claim(worker, piece) {
@@ -144,7 +158,10 @@ impl Pool {
         grain: usize,
         task: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        assert!(item_len > 0 && data.len().is_multiple_of(item_len), "data holds no whole number of items");
+        assert!(
+            item_len > 0 && data.len().is_multiple_of(item_len),
+            "data holds no whole number of items"
+        );
         let n_items = data.len() / item_len;
         let parts = SharedSlice::new(data);
         self.for_each_range(n_items, grain, &|_, range| {
@@ -157,7 +174,10 @@ impl Pool {
     }
 
     fn take_turn(&self) -> MutexGuard<'_, ()> {
-        assert!(!INSIDE_A_STEP.get(), "a task of a pool must not start a parallel step: it would wait for itself");
+        assert!(
+            !INSIDE_A_STEP.get(),
+            "a task of a pool must not start a parallel step: it would wait for itself"
+        );
         lock(&self.turn)
     }
 
@@ -175,7 +195,9 @@ impl Pool {
         shared.step.0.fetch_add(1, Ordering::SeqCst);
         shared.workers_asleep.wake();
         let own = catch_unwind(AssertUnwindSafe(|| inside_a_step(|| task(0))));
-        shared.caller_asleep.wait_until(shared.spin, || shared.busy.0.load(Ordering::SeqCst) == 0);
+        shared
+            .caller_asleep
+            .wait_until(shared.spin, || shared.busy.0.load(Ordering::SeqCst) == 0);
         *lock(&shared.task) = None;
         let theirs = lock(&shared.panic).take();
         if let Some(panic) = own.err().or(theirs) {
@@ -214,16 +236,17 @@ impl Shared {
     fn work(&self, worker: usize) {
         let mut seen = 0;
         loop {
-            self.workers_asleep.wait_until(self.spin, || self.step.0.load(Ordering::SeqCst) != seen);
+            self.workers_asleep
+                .wait_until(self.spin, || self.step.0.load(Ordering::SeqCst) != seen);
             seen += 1;
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
             let task = *lock(&self.task);
-            if let Some(task) = task {
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| inside_a_step(|| task(worker)))) {
-                    lock(&self.panic).get_or_insert(panic);
-                }
+            if let Some(task) = task
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| inside_a_step(|| task(worker))))
+            {
+                lock(&self.panic).get_or_insert(panic);
             }
             if self.busy.0.fetch_sub(1, Ordering::SeqCst) == 1 {
                 self.caller_asleep.wake();
@@ -233,7 +256,9 @@ impl Shared {
 
     /// The next piece for this worker: from the front of its own share, then from the end of the fullest other one.
     fn claim(&self, worker: usize, piece: usize) -> Option<Range<usize>> {
-        let own = take(&self.unclaimed[worker].0, |left| left.start..left.end.min(left.start + piece));
+        let own = take(&self.unclaimed[worker].0, |left| {
+            left.start..left.end.min(left.start + piece)
+        });
         if own.is_some() {
             return own;
         }
@@ -243,7 +268,9 @@ impl Shared {
             if left(&fullest) == 0 {
                 return None;
             }
-            let stolen = take(&fullest.0, |left| left.start.max(left.end.saturating_sub(piece))..left.end);
+            let stolen = take(&fullest.0, |left| {
+                left.start.max(left.end.saturating_sub(piece))..left.end
+            });
             if stolen.is_some() {
                 return stolen;
             }
@@ -260,7 +287,11 @@ fn take(unclaimed: &AtomicU64, choose: impl Fn(&Range<usize>) -> Range<usize>) -
             return None;
         }
         let taken = choose(&left);
-        let rest = if taken.start == left.start { taken.end..left.end } else { left.start..taken.start };
+        let rest = if taken.start == left.start {
+            taken.end..left.end
+        } else {
+            left.start..taken.start
+        };
         // The claim itself carries no data between workers: the start of the step published all inputs.
         match unclaimed.compare_exchange_weak(seen, pack(&rest), Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return Some(taken),
@@ -370,7 +401,11 @@ unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
 
 impl<'a, T> SharedSlice<'a, T> {
     pub(crate) fn new(data: &'a mut [T]) -> SharedSlice<'a, T> {
-        SharedSlice { start: data.as_mut_ptr(), len: data.len(), owner: std::marker::PhantomData }
+        SharedSlice {
+            start: data.as_mut_ptr(),
+            len: data.len(),
+            owner: std::marker::PhantomData,
+        }
     }
 
     /// The elements of this range.
@@ -380,9 +415,15 @@ impl<'a, T> SharedSlice<'a, T> {
     ///
     /// # Panics
     /// The range leaves the slice.
-    #[expect(clippy::mut_from_ref, reason = "the promise of disjoint ranges stands in for the borrow checker")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the promise of disjoint ranges stands in for the borrow checker"
+    )]
     pub(crate) unsafe fn range_mut(&self, range: Range<usize>) -> &mut [T] {
-        assert!(range.start <= range.end && range.end <= self.len, "a part outside its slice");
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "a part outside its slice"
+        );
         // SAFETY: in bounds by the assertion, and not shared by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
@@ -421,7 +462,9 @@ mod tests {
                     let seen: Vec<AtomicU32> = (0..n_items).map(|_| AtomicU32::new(0)).collect();
                     pool.for_each_range(n_items, grain, &|worker, range| {
                         assert!(worker < threads && !range.is_empty());
-                        range.for_each(|item| drop(seen[item].fetch_add(1, Ordering::Relaxed)));
+                        for item in range {
+                            seen[item].fetch_add(1, Ordering::Relaxed);
+                        }
                     });
                     assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1));
                 }
@@ -516,10 +559,16 @@ mod tests {
     #[test]
     fn shares_are_even_and_cover_everything() {
         for (n_items, n_workers) in [(0, 3), (1, 3), (10, 3), (16, 16), (1000, 7)] {
-            let shares: Vec<_> = (0..n_workers).map(|worker| share(n_items, n_workers, worker)).collect();
+            let shares: Vec<_> = (0..n_workers)
+                .map(|worker| share(n_items, n_workers, worker))
+                .collect();
             assert_eq!(shares[0].start, 0);
             assert_eq!(shares[n_workers - 1].end, n_items);
-            assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].len() >= pair[1].len()));
+            assert!(
+                shares
+                    .windows(2)
+                    .all(|pair| pair[0].end == pair[1].start && pair[0].len() >= pair[1].len())
+            );
             assert!(shares[0].len() <= shares[n_workers - 1].len() + 1);
         }
     }
