@@ -1,0 +1,200 @@
+//! Who is asking: from a presented key to a caller, from memory.
+//!
+//! What was read from the database is kept until the revision changes, whoever changed it. So a request
+//! costs no query, and a key that `tokenmill keys revoke` has revoked in another process is refused from the
+//! next request on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use subtle::ConstantTimeEq;
+
+use crate::clock::Timestamp;
+use crate::key::PresentedKey;
+use crate::project::{Project, ProjectPath};
+use crate::secret::ServerSecret;
+use crate::store::{Place, PlaceError, SqliteStore, StoreError, StoredKey};
+use crate::team::{Person, Team};
+
+/// The most keys, and the most pairs of person and project, that are kept. Where there are more, all are
+/// forgotten and read again as they come.
+const MAX_CACHED: usize = 10_000;
+
+/// Who is asking, and on whose behalf.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The public id of the key.
+    pub key_id: String,
+    /// Whose key it is.
+    pub person: Person,
+    /// Who pays.
+    pub team: Team,
+    /// What the usage is counted under.
+    pub project: Project,
+}
+
+/// Why a caller is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No key was given.
+    #[error("no API key was given")]
+    MissingKey,
+    /// The text is no key: its form or its check is wrong.
+    #[error("the API key is malformed")]
+    MalformedKey,
+    /// There is no such key.
+    #[error("the API key is unknown")]
+    UnknownKey,
+    /// The key's time is over.
+    #[error("the API key has expired")]
+    ExpiredKey,
+    /// The key was revoked.
+    #[error("the API key has been revoked")]
+    RevokedKey,
+    /// The project is not `team/project`.
+    #[error("the project must be given as team/project")]
+    MalformedProject,
+    /// There is no such team.
+    #[error("the team is unknown")]
+    UnknownTeam,
+    /// The team has no such project.
+    #[error("the project is unknown")]
+    UnknownProject,
+    /// The key's owner is not in the team.
+    #[error("the key's owner is not a member of the team")]
+    NotAMember,
+    /// Nobody can be let in now: the database failed.
+    #[error(transparent)]
+    Unavailable(#[from] StoreError),
+}
+
+impl From<PlaceError> for AuthError {
+    fn from(error: PlaceError) -> AuthError {
+        match error {
+            PlaceError::UnknownTeam => AuthError::UnknownTeam,
+            PlaceError::UnknownProject => AuthError::UnknownProject,
+            PlaceError::NotAMember => AuthError::NotAMember,
+        }
+    }
+}
+
+/// What has been read at one revision of the database.
+#[derive(Default)]
+pub(crate) struct Cache {
+    read: Mutex<Read>,
+}
+
+#[derive(Default)]
+struct Read {
+    revision: Option<i64>,
+    /// Ids that no key has are kept too: asking for them again costs nothing.
+    keys: HashMap<String, Option<Arc<StoredKey>>>,
+    places: HashMap<(String, Option<ProjectPath>), Result<Place, PlaceError>>,
+}
+
+impl Cache {
+    /// What was read at `revision`: nothing, if that is news.
+    fn at(&self, revision: i64) -> MutexGuard<'_, Read> {
+        // A panic while it was held left at worst an entry too few.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // Revisions only grow. A request that asked just before another's news must not bring back the old.
+        if read.revision.is_none_or(|known| known < revision) {
+            *read = Read {
+                revision: Some(revision),
+                ..Read::default()
+            };
+        }
+        read
+    }
+
+    /// Keeps what was read by one who saw `revision`, unless it may be out of date by now.
+    fn keep(&self, revision: i64, insert: impl FnOnce(&mut Read)) {
+        let mut read = self.at(revision);
+        if read.revision == Some(revision) {
+            insert(&mut read);
+        }
+    }
+}
+
+/// What authentication works with.
+pub(crate) struct Authenticator<'a> {
+    pub(crate) store: &'a SqliteStore,
+    pub(crate) cache: &'a Cache,
+    pub(crate) server_secret: &'a ServerSecret,
+    pub(crate) now: Timestamp,
+}
+
+impl Authenticator<'_> {
+    pub(crate) async fn authenticate(
+        &self,
+        presented: &str,
+        project_header: Option<&str>,
+    ) -> Result<Caller, AuthError> {
+        if presented.is_empty() {
+            return Err(AuthError::MissingKey);
+        }
+        let presented = PresentedKey::parse(presented).ok_or(AuthError::MalformedKey)?;
+        let revision = self.store.revision().await?;
+        let key = self.key(&presented, revision).await?;
+        let path = match project_header {
+            None => None,
+            Some(text) => Some(ProjectPath::parse(text).ok_or(AuthError::MalformedProject)?),
+        };
+        let Place { team, project } = self.place(&key.person, path, revision).await??;
+        Ok(Caller {
+            key_id: key.id.clone(),
+            person: key.person.clone(),
+            team,
+            project,
+        })
+    }
+
+    async fn key(&self, presented: &PresentedKey<'_>, revision: i64) -> Result<Arc<StoredKey>, AuthError> {
+        let kept = self.cache.at(revision).keys.get(presented.id()).cloned();
+        let key = match kept {
+            Some(key) => key,
+            None => {
+                let key = self.store.key(presented.id()).await?.map(Arc::new);
+                let id = presented.id().to_owned();
+                self.cache
+                    .keep(revision, |read| insert_bounded(&mut read.keys, id, key.clone()));
+                key
+            }
+        };
+        let mac = presented.mac(self.server_secret);
+        let key = key
+            .filter(|key| bool::from(key.mac.ct_eq(&mac)))
+            .ok_or(AuthError::UnknownKey)?;
+        if key.revoked_at.is_some() {
+            return Err(AuthError::RevokedKey);
+        }
+        if key.expires_at.is_some_and(|end| end <= self.now) {
+            return Err(AuthError::ExpiredKey);
+        }
+        Ok(key)
+    }
+
+    async fn place(
+        &self,
+        person: &Person,
+        path: Option<ProjectPath>,
+        revision: i64,
+    ) -> Result<Result<Place, PlaceError>, StoreError> {
+        let name = (person.id.clone(), path);
+        if let Some(place) = self.cache.at(revision).places.get(&name) {
+            return Ok(place.clone());
+        }
+        let place = self.store.place(person, name.1.as_ref(), self.now).await?;
+        self.cache.keep(revision, |read| {
+            insert_bounded(&mut read.places, name, place.clone())
+        });
+        Ok(place)
+    }
+}
+
+fn insert_bounded<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, name: K, value: V) {
+    if map.len() >= MAX_CACHED {
+        map.clear();
+    }
+    map.insert(name, value);
+}
