@@ -16,4 +16,6 @@ pub mod norm;
 pub mod quant;
 pub mod rope;
 
+mod simd;
+
 pub mod reference;

@@ -1,0 +1,259 @@
+//! Attention against its twin, and against itself under every cut, thread count and instruction set.
+
+use std::num::NonZeroUsize;
+
+use half::bf16;
+
+use super::*;
+use crate::isa::Isa;
+use crate::kv_cache::{KvShape, write_kv};
+use crate::reference;
+use crate::simd::tests::noise;
+
+/// One sequence: all its queries, keys and values, `[n_tokens, heads, head_dim]`.
+struct Sequence {
+    n_tokens: usize,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    n_heads: usize,
+    kv: KvShape,
+    window: Option<usize>,
+}
+
+impl Case {
+    fn sequence(&self, seed: u64, n_tokens: usize) -> Sequence {
+        let n = n_tokens * self.kv.head_dim;
+        let loud = |x: Vec<f32>| x.iter().map(|x| x * 3.0).collect();
+        Sequence {
+            n_tokens,
+            q: loud(noise(seed, n * self.n_heads)),
+            k: loud(noise(seed + 1, n * self.kv.n_kv_heads)),
+            v: noise(seed + 2, n * self.kv.n_kv_heads),
+        }
+    }
+
+    fn pool(threads: usize, isa: Isa) -> Pool {
+        Pool::new(NonZeroUsize::new(threads).unwrap(), isa)
+    }
+
+    fn cache(&self) -> KvCache {
+        let mut cache = KvCache::new(self.kv, 24).unwrap();
+        // What earlier users left behind must not matter, be it infinite.
+        let poison = vec![f32::INFINITY; 24 * PAGE_TOKENS * self.kv.n_kv_heads * self.kv.head_dim];
+        let pages: Vec<PageId> = (0..24).collect();
+        let span = Span {
+            first_row: 0,
+            n_rows: 24 * PAGE_TOKENS,
+            position: 0,
+            pages: &pages,
+        };
+        for layer in 0..self.kv.n_layers {
+            write_kv(
+                &Case::pool(1, Isa::Scalar),
+                &mut cache,
+                layer,
+                &[span],
+                &poison,
+                &poison,
+            );
+        }
+        cache
+    }
+
+    /// Runs pieces of sequences as one batch: for each, the sequence, its pages, the tokens of the piece.
+    fn run(
+        &self,
+        pool: &Pool,
+        cache: &mut KvCache,
+        pieces: &[(&Sequence, &[PageId], std::ops::Range<usize>)],
+    ) -> Vec<f32> {
+        let layer = self.kv.n_layers - 1;
+        let (mut q, mut k, mut v, mut spans) = (vec![], vec![], vec![], vec![]);
+        for (sequence, pages, tokens) in pieces {
+            let first_row = spans
+                .last()
+                .map_or(0, |span: &Span<'_>| span.first_row + span.n_rows);
+            spans.push(Span {
+                first_row,
+                n_rows: tokens.len(),
+                position: tokens.start,
+                pages,
+            });
+            let part = |x: &[f32]| {
+                let row_len = x.len() / sequence.n_tokens;
+                x[tokens.start * row_len..tokens.end * row_len].to_vec()
+            };
+            q.extend(part(&sequence.q));
+            k.extend(part(&sequence.k));
+            v.extend(part(&sequence.v));
+        }
+        write_kv(pool, cache, layer, &spans, &k, &v);
+        let mut out = vec![f32::NAN; q.len()];
+        let work = Attention {
+            layer,
+            n_heads: self.n_heads,
+            scale: 0.3,
+            window: self.window,
+            spans: &spans,
+        };
+        attention(pool, &mut AttentionScratch::default(), cache, &work, &q, &mut out);
+        out
+    }
+
+    fn check_against_the_twin(&self, sequence: &Sequence, out: &[f32]) {
+        let KvShape {
+            n_kv_heads,
+            head_dim,
+            kv_type,
+            ..
+        } = self.kv;
+        let stored = |x: &[f32]| match kv_type {
+            KvType::F32 => x.to_vec(),
+            KvType::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+        };
+        let (k, v) = (stored(&sequence.k), stored(&sequence.v));
+        for token in 0..sequence.n_tokens {
+            for head in 0..self.n_heads {
+                let seen = self.window.map_or(0, |window| (token + 1).saturating_sub(window))..token + 1;
+                let kv_head = head / (self.n_heads / n_kv_heads);
+                let rows = |x: &[f32]| -> Vec<Vec<f32>> {
+                    seen.clone()
+                        .map(|t| x[(t * n_kv_heads + kv_head) * head_dim..][..head_dim].to_vec())
+                        .collect()
+                };
+                let (keys, values) = (rows(&k), rows(&v));
+                let (keys, values): (Vec<&[f32]>, Vec<&[f32]>) = (
+                    keys.iter().map(Vec::as_slice).collect(),
+                    values.iter().map(Vec::as_slice).collect(),
+                );
+                let at = (token * self.n_heads + head) * head_dim;
+                let expected = reference::attention(&sequence.q[at..at + head_dim], &keys, &values, 0.3);
+                for (got, expected) in out[at..].iter().zip(expected) {
+                    assert!(
+                        (f64::from(*got) - expected).abs() < 2e-5,
+                        "{self:?}, token {token}, head {head}: {got}, not {expected}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = vec![];
+    for (n_heads, n_kv_heads, head_dim) in [
+        (1, 1, 2),
+        (4, 2, 16),
+        (9, 3, 64),
+        (14, 2, 20),
+        (8, 1, 128),
+        (5, 1, 80),
+        (12, 1, 48),
+    ] {
+        for kv_type in [KvType::F32, KvType::Bf16] {
+            for window in [None, Some(1), Some(70)] {
+                let kv = KvShape {
+                    n_layers: 2,
+                    n_kv_heads,
+                    head_dim,
+                    kv_type,
+                };
+                cases.push(Case { n_heads, kv, window });
+            }
+        }
+    }
+    cases
+}
+
+#[test]
+fn a_whole_prompt_equals_the_twin() {
+    for case in cases() {
+        let sequence = case.sequence(7, 150);
+        let out = case.run(
+            &Case::pool(1, Isa::detect()),
+            &mut case.cache(),
+            &[(&sequence, &[5, 0, 23], 0..150)],
+        );
+        case.check_against_the_twin(&sequence, &out);
+    }
+}
+
+#[test]
+fn cuts_neighbours_threads_and_instruction_sets_change_no_bit() {
+    for case in cases() {
+        let (one, two) = (case.sequence(7, 150), case.sequence(11, 90));
+        let whole = case.run(
+            &Case::pool(1, Isa::Scalar),
+            &mut case.cache(),
+            &[(&one, &[5, 0, 23], 0..150)],
+        );
+        for isa in Isa::available() {
+            for threads in [1, 2, 3] {
+                let pool = Case::pool(threads, isa);
+                let mut cache = case.cache();
+                let mut got = vec![];
+                let cuts = [0, 1, 2, 37, 64, 65, 128, 149, 150];
+                for (index, cut) in cuts.windows(2).enumerate() {
+                    let tokens = index * 10..index * 10 + 10;
+                    let n = (cut[1] - cut[0]) * case.n_heads * case.kv.head_dim;
+                    let neighbour: (&Sequence, &[PageId], _) = (&two, &[1, 2], tokens);
+                    let own: (&Sequence, &[PageId], _) = (&one, &[5, 0, 23], cut[0]..cut[1]);
+                    if index % 2 == 0 {
+                        let out = case.run(&pool, &mut cache, &[own, neighbour]);
+                        got.extend_from_slice(&out[..n]);
+                    } else {
+                        let out = case.run(&pool, &mut cache, &[neighbour, own]);
+                        got.extend_from_slice(&out[out.len() - n..]);
+                    }
+                }
+                assert!(got == whole, "{case:?} on {isa:?} with {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copied_page_serves_as_the_original() {
+    for case in cases() {
+        let sequence = case.sequence(3, 100);
+        let pool = Case::pool(1, Isa::detect());
+        let mut cache = case.cache();
+        let whole = case.run(&pool, &mut cache, &[(&sequence, &[1, 2], 0..100)]);
+        cache.copy_tokens(2, 9, 23);
+        let rest = case.run(&pool, &mut cache, &[(&sequence, &[1, 9], 87..100)]);
+        assert!(rest == whole[whole.len() - rest.len()..], "{case:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "spans overlap")]
+fn overlapping_spans_are_refused() {
+    let case = cases()[0];
+    let span = Span {
+        first_row: 0,
+        n_rows: 1,
+        position: 0,
+        pages: &[0],
+    };
+    let work = Attention {
+        layer: 0,
+        n_heads: 1,
+        scale: 1.0,
+        window: None,
+        spans: &[span, span],
+    };
+    let mut out = [0.0; 2];
+    attention(
+        &Case::pool(1, Isa::Scalar),
+        &mut AttentionScratch::default(),
+        &case.cache(),
+        &work,
+        &[0.0; 2],
+        &mut out,
+    );
+}

@@ -1,0 +1,135 @@
+//! Two AVX2 registers, with FMA.
+
+use std::arch::x86_64::*;
+
+use super::{LANES, Lanes, Task};
+
+/// Runs a task with AVX2.
+pub(super) fn run(task: impl Task) {
+    assert!(
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+        "this CPU has no AVX2 with FMA"
+    );
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { run_with_features(task) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn run_with_features<T: Task>(task: T) {
+    task.run::<Avx2>();
+}
+
+/// Only made under [`run`], so wherever a value exists the CPU has AVX2 and FMA: the promise that all `unsafe`
+/// blocks of this file rest on.
+#[derive(Clone, Copy)]
+struct Avx2([__m256; 2]);
+
+impl Avx2 {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(__m256, __m256) -> __m256) -> Self {
+        Avx2([f(self.0[0], other.0[0]), f(self.0[1], other.0[1])])
+    }
+}
+
+impl Lanes for Avx2 {
+    // 12 of 16 registers accumulate.
+    const ROWS: usize = 6;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        Avx2([unsafe { _mm256_set1_ps(value) }; 2])
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        let p = from.as_ptr();
+        // SAFETY: AVX2 is there, see the type; 16 numbers are readable from `p`.
+        unsafe { Avx2([_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))]) }
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        let p = to.as_mut_ptr();
+        // SAFETY: AVX2 is there, see the type; 16 numbers are writable from `p`.
+        unsafe {
+            _mm256_storeu_ps(p, self.0[0]);
+            _mm256_storeu_ps(p.add(8), self.0[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
+        let p = from.as_ptr().cast::<__m256i>();
+        // SAFETY: AVX2 is there, see the type; 16 words are readable from `p`.
+        unsafe {
+            let words = [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))];
+            let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+            (
+                Avx2(words.map(|word| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(word)))),
+                Avx2(words.map(|word| _mm256_castsi256_ps(_mm256_and_si256(word, high)))),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(other, |a, b| unsafe { _mm256_add_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(other, |a, b| unsafe { _mm256_sub_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(other, |a, b| unsafe { _mm256_mul_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(other, |a, b| unsafe { _mm256_div_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: FMA is there, see the type.
+        Avx2(std::array::from_fn(|i| unsafe {
+            _mm256_fmadd_ps(self.0[i], factor.0[i], addend.0[i])
+        }))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(other, |a, b| unsafe { _mm256_max_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(other, |a, b| unsafe { _mm256_min_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn scale_by_power(self, shifted: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        self.zip(shifted, |x, n| unsafe {
+            let power = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), power))
+        })
+    }
+
+    #[inline(always)]
+    fn zero_where_below(self, x: Self, limit: Self) -> Self {
+        // SAFETY: AVX2 is there, see the type.
+        let below = x.zip(limit, |x, limit| unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(x, limit) });
+        // SAFETY: as above.
+        below.zip(self, |below, value| unsafe { _mm256_andnot_ps(below, value) })
+    }
+}

@@ -1,0 +1,126 @@
+//! Sixteen numbers at a time, on any CPU.
+//!
+//! A kernel is written once, over the trait [`Lanes`]: a vector of 16 `f32`, held in one AVX-512 register, two AVX2
+//! registers, four NEON registers or an array. Every operation rounds once per lane, as IEEE 754 says, and reductions
+//! over lanes follow one fixed tree; therefore every instruction set gives the same bits, and the array is the twin
+//! that tests compare with.
+//!
+//! A kernel is a [`Task`]; [`run`] compiles it once per instruction set and calls the one that the CPU has.
+
+mod exp;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+use crate::isa::Isa;
+
+/// Numbers in a vector, whatever the instruction set.
+pub(crate) const LANES: usize = 16;
+
+/// A vector of 16 `f32`.
+///
+/// The methods are free of `unsafe` for kernels to be readable; what makes them sound is that values of the
+/// SIMD types are only made inside [`run`], after the CPU was checked. Nothing outside this folder names those types.
+pub(crate) trait Lanes: Copy {
+    /// Rows of accumulators that a kernel should keep at once: `ROWS` vectors, and a few more for operands, must
+    /// fit the registers.
+    const ROWS: usize;
+
+    fn splat(value: f32) -> Self;
+    fn load(from: &[f32; LANES]) -> Self;
+    fn store(self, to: &mut [f32; LANES]);
+    /// Lanes from the low and from the high halves of 16 words, which are bf16.
+    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self);
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// `self * factor + addend`, rounded once.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    fn max(self, other: Self) -> Self;
+    fn min(self, other: Self) -> Self;
+    /// Each lane with `2^n` multiplied in, where `shifted` holds `n + 1.5 * 2^23`. The result must be a normal number.
+    fn scale_by_power(self, shifted: Self) -> Self;
+    /// Zero where `x < limit`, else `self`.
+    fn zero_where_below(self, x: Self, limit: Self) -> Self;
+
+    /// The lanes added up: halves onto each other until one is left.
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(&mut lanes);
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                lanes[lane] += lanes[lane + half];
+            }
+        }
+        lanes[0]
+    }
+
+    /// The greatest lane.
+    #[inline(always)]
+    fn greatest(self) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(&mut lanes);
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                lanes[lane] = if lanes[lane] > lanes[lane + half] {
+                    lanes[lane]
+                } else {
+                    lanes[lane + half]
+                };
+            }
+        }
+        lanes[0]
+    }
+
+    /// `e^x`, see [`exp`](mod@exp).
+    #[inline(always)]
+    fn exp(self) -> Self {
+        exp::exp(self)
+    }
+}
+
+/// Work that is compiled once per instruction set. `run` and all that it calls with the type `V` must be
+/// `#[inline(always)]`, or it would be compiled without the instructions.
+pub(crate) trait Task {
+    fn run<V: Lanes>(self);
+}
+
+/// Runs `task` with the vectors of `isa`.
+///
+/// # Panics
+/// If this CPU lacks `isa`.
+pub(crate) fn run(isa: Isa, task: impl Task) {
+    match isa {
+        Isa::Scalar => task.run::<scalar::Array>(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::run(task),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::run(task),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::run(task),
+        #[allow(unreachable_patterns, reason = "which levels exist depends on the target")]
+        other => panic!("this build has no code for {other:?}"),
+    }
+}
+
+/// The first 16 numbers of `x`, from `at`.
+#[inline(always)]
+pub(crate) fn lanes_at<T>(x: &[T], at: usize) -> &[T; LANES] {
+    x[at..].first_chunk().expect("a whole vector")
+}
+
+/// As [`lanes_at`], to write.
+#[inline(always)]
+pub(crate) fn lanes_at_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
+    x[at..].first_chunk_mut().expect("a whole vector")
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
