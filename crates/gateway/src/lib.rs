@@ -1,1 +1,172 @@
-//! Placeholder.
+//! HTTP in and out: the OpenAI-compatible service in front of [`tokenmill_inference`].
+//!
+//! [`Gateway::router`] is the service itself; [`serve`] runs it on a socket under limits. A request passes the layers
+//! in the order in which [`Gateway::router`] lists them, from the outside in, and then one of the endpoints in
+//! [`ROUTES`]. This crate alone knows status codes, headers and the wire shape that callers see.
+
+mod endpoints;
+
+mod admission;
+
+mod stream;
+
+mod error;
+
+mod body;
+mod json;
+mod observe;
+mod serve;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use tokenmill_accounts::Accounts;
+use tokenmill_inference::Router as Models;
+
+pub use endpoints::{Access, ROUTES, Route};
+pub use serve::{ServeOptions, serve};
+
+use admission::InFlight;
+use error::ApiError;
+use observe::metrics::Metrics;
+
+/// What an operator can choose about the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Bytes of a request's body.
+    pub max_body_bytes: usize,
+    /// Seconds that a request's body may take to arrive.
+    pub body_timeout_s: u64,
+    /// Requests of one project for one model that may be in flight together.
+    pub max_in_flight: usize,
+    /// Seconds without text after which a stream gets a comment, so that proxies keep it.
+    pub keep_alive_s: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_body_bytes: 4 << 20,
+            body_timeout_s: 60,
+            max_in_flight: 128,
+            keep_alive_s: 15,
+        }
+    }
+}
+
+/// The service, before it is put on a socket. Clones share everything.
+#[derive(Clone)]
+pub struct Gateway {
+    app: Arc<App>,
+}
+
+/// What all handlers share.
+struct App {
+    accounts: Accounts,
+    models: Models,
+    options: Options,
+    in_flight: Arc<InFlight>,
+    metrics: Arc<Metrics>,
+    is_draining: AtomicBool,
+}
+
+impl App {
+    fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.options.keep_alive_s.max(1))
+    }
+}
+
+impl Gateway {
+    /// Callers from `accounts`, answers from `models`.
+    #[must_use]
+    pub fn new(accounts: Accounts, models: Models, options: Options) -> Gateway {
+        let metrics = Arc::new(Metrics::new(models.models().map(|card| card.id.as_str())));
+        let in_flight = Arc::new(InFlight::new(options.max_in_flight));
+        let is_draining = AtomicBool::new(false);
+        Gateway {
+            app: Arc::new(App {
+                accounts,
+                models,
+                options,
+                in_flight,
+                metrics,
+                is_draining,
+            }),
+        }
+    }
+
+    /// The whole service: observed, then drained or not, then (on most routes) a key, then the endpoint.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        let app = &self.app;
+        let mut router = axum::Router::new();
+        for route in ROUTES {
+            let mut handler = (route.handler)();
+            if route.access == Access::Key {
+                handler = handler
+                    .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
+                    .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));
+            }
+            router = router.route(route.path, handler);
+        }
+        router
+            .fallback(unknown_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn_with_state(app.clone(), observe::layer))
+            .with_state(app.clone())
+    }
+
+    /// From now on `/ready` and every new request get 503; requests in flight go on to their end.
+    pub fn drain(&self) {
+        self.app.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Chat requests in flight: admitted, and the last byte not gone.
+    #[must_use]
+    pub fn n_in_flight(&self) -> usize {
+        self.app.in_flight.total()
+    }
+}
+
+async fn refuse_when_draining(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    if app.is_draining.load(Ordering::Relaxed) {
+        return ApiError::overloaded("shutting_down", None).into_response();
+    }
+    next.run(request).await
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::unknown_route()
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    ApiError::method_not_allowed(request.method().as_str())
+}
+
+/// A prefix and 128 random bits.
+fn random_id(prefix: &str) -> String {
+    let mut bytes = [0_u8; 16];
+    // Without randomness ids would repeat, and they are only names: better that than no answers.
+    let _ = getrandom::fill(&mut bytes);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    prefix
+        .chars()
+        .chain(digits.filter_map(|digit| char::from_digit(digit.into(), 16)))
+        .collect()
+}
+
+/// Reads a chat request as the endpoint does and says whether it would be taken: for fuzzing.
+#[doc(hidden)]
+#[must_use]
+pub fn takes_chat_request(body: &[u8]) -> bool {
+    endpoints::takes_chat_request(body)
+}

@@ -1,0 +1,199 @@
+//! OpenAI's `chat.completion` and `chat.completion.chunk`, field by field.
+
+use serde::Serialize;
+use tokenmill_inference::{FinishReason, Usage};
+
+/// What stands in every object of one answer.
+#[derive(Debug, Clone)]
+pub(super) struct AnswerHead {
+    pub(super) id: String,
+    pub(super) created: u64,
+    pub(super) model: String,
+    pub(super) system_fingerprint: Option<String>,
+}
+
+/// One choice, complete.
+#[derive(Debug)]
+pub(super) struct WholeChoice {
+    pub(super) text: String,
+    pub(super) reason: FinishReason,
+}
+
+/// The unstreamed answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Completion {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+    choices: Vec<CompletionChoice>,
+    usage: CompletionUsage,
+    system_fingerprint: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CompletionChoice {
+    index: usize,
+    message: AssistantMessage,
+    logprobs: (),
+    finish_reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct AssistantMessage {
+    role: &'static str,
+    content: String,
+    refusal: (),
+    reasoning: (),
+}
+
+impl Completion {
+    pub(super) fn new(head: AnswerHead, choices: Vec<WholeChoice>, usage: Usage) -> Completion {
+        let choice = |(index, choice): (usize, WholeChoice)| CompletionChoice {
+            index,
+            message: AssistantMessage {
+                role: "assistant",
+                content: choice.text,
+                refusal: (),
+                reasoning: (),
+            },
+            logprobs: (),
+            finish_reason: finish_reason(choice.reason),
+        };
+        Completion {
+            id: head.id,
+            object: "chat.completion",
+            created: head.created,
+            model: head.model,
+            choices: choices.into_iter().enumerate().map(choice).collect(),
+            usage: usage.into(),
+            system_fingerprint: head.system_fingerprint,
+        }
+    }
+}
+
+/// One event of a streamed answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    system_fingerprint: Option<&'a str>,
+    choices: Vec<ChunkChoice<'a>>,
+    /// Absent unless the usage chunk was asked for; then `null` in all but that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<CompletionUsage>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChunkChoice<'a> {
+    index: u32,
+    delta: Delta<'a>,
+    logprobs: (),
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Delta<'a> {
+    Role {
+        role: &'static str,
+        content: &'static str,
+        refusal: (),
+        reasoning: (),
+    },
+    Text {
+        content: &'a str,
+    },
+    Empty {},
+}
+
+/// What one chunk says.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ChunkPart<'a> {
+    /// A choice begins.
+    Role { choice: u32 },
+    /// A choice goes on.
+    Text { choice: u32, text: &'a str },
+    /// A choice is complete.
+    Finish { choice: u32, reason: FinishReason },
+    /// The last one.
+    Usage(Usage),
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) fn new(head: &'a AnswerHead, part: ChunkPart<'a>, with_usage: bool) -> Chunk<'a> {
+        let choice = |index, delta, reason: Option<FinishReason>| {
+            vec![ChunkChoice {
+                index,
+                delta,
+                logprobs: (),
+                finish_reason: reason.map(finish_reason),
+            }]
+        };
+        let (choices, usage) = match part {
+            ChunkPart::Role { choice: index } => {
+                let role = Delta::Role {
+                    role: "assistant",
+                    content: "",
+                    refusal: (),
+                    reasoning: (),
+                };
+                (choice(index, role, None), None)
+            }
+            ChunkPart::Text { choice: index, text } => {
+                (choice(index, Delta::Text { content: text }, None), None)
+            }
+            ChunkPart::Finish {
+                choice: index,
+                reason,
+            } => (choice(index, Delta::Empty {}, Some(reason)), None),
+            ChunkPart::Usage(usage) => (Vec::new(), Some(usage.into())),
+        };
+        Chunk {
+            id: &head.id,
+            object: "chat.completion.chunk",
+            created: head.created,
+            model: &head.model,
+            system_fingerprint: head.system_fingerprint.as_deref(),
+            choices,
+            usage: with_usage.then_some(usage),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct CompletionUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    /// Absent when unknown: a 0 would be a claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<PromptTokensDetails>,
+}
+
+#[derive(Debug, Serialize)]
+struct PromptTokensDetails {
+    cached_tokens: u64,
+}
+
+impl From<Usage> for CompletionUsage {
+    fn from(usage: Usage) -> CompletionUsage {
+        CompletionUsage {
+            prompt_tokens: usage.n_prompt,
+            completion_tokens: usage.n_completion,
+            total_tokens: usage.n_prompt.saturating_add(usage.n_completion),
+            prompt_tokens_details: usage
+                .n_cached
+                .map(|cached_tokens| PromptTokensDetails { cached_tokens }),
+        }
+    }
+}
+
+fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}

@@ -1,0 +1,84 @@
+//! The endpoints, and [`ROUTES`], the one list of them.
+
+mod chat_completions;
+mod health;
+mod metrics;
+mod models;
+
+use std::sync::Arc;
+
+use axum::routing::{MethodRouter, get, post};
+
+use crate::App;
+
+/// One path of the service.
+pub struct Route {
+    /// In axum's notation.
+    pub path: &'static str,
+    /// The one method that it takes.
+    pub method: &'static str,
+    /// Who may ask.
+    pub access: Access,
+    /// What it is for, in a line.
+    pub summary: &'static str,
+    pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever has a key.
+    Key,
+    /// Everybody who reaches the port: probes and scrapers have no key. Nothing here tells of callers or prompts.
+    Open,
+}
+
+/// Every path of the service.
+pub const ROUTES: &[Route] = &[
+    Route {
+        path: "/v1/chat/completions",
+        method: "POST",
+        access: Access::Key,
+        summary: "The next message of a conversation",
+        handler: || post(chat_completions::create),
+    },
+    Route {
+        path: "/v1/models",
+        method: "GET",
+        access: Access::Key,
+        summary: "The models that are served",
+        handler: || get(models::list),
+    },
+    Route {
+        path: "/v1/models/{*id}",
+        method: "GET",
+        access: Access::Key,
+        summary: "One model; its id may hold a slash",
+        handler: || get(models::retrieve),
+    },
+    Route {
+        path: "/health",
+        method: "GET",
+        access: Access::Open,
+        summary: "Whether the process is alive",
+        handler: || get(health::alive),
+    },
+    Route {
+        path: "/ready",
+        method: "GET",
+        access: Access::Open,
+        summary: "Whether it takes requests: models loaded, not draining",
+        handler: || get(health::ready),
+    },
+    Route {
+        path: "/metrics",
+        method: "GET",
+        access: Access::Open,
+        summary: "Numbers for Prometheus",
+        handler: || get(metrics::page),
+    },
+];
+
+pub(crate) fn takes_chat_request(body: &[u8]) -> bool {
+    chat_completions::takes(body)
+}

@@ -1,0 +1,64 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use tokenmill_inference::ModelCard;
+
+use crate::App;
+use crate::error::ApiError;
+
+#[derive(Serialize)]
+pub(super) struct ModelList {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Model {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: String,
+    /// The name in the model's own files.
+    root: String,
+    /// Tokens that fit, prompt and answer together.
+    context_window: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantization: Option<String>,
+}
+
+impl From<&ModelCard> for Model {
+    fn from(card: &ModelCard) -> Model {
+        Model {
+            id: card.id.clone(),
+            object: "model",
+            created: card.created,
+            owned_by: card.owned_by.clone(),
+            root: card.root.clone(),
+            context_window: card.n_context,
+            parameters: card.n_params,
+            quantization: card.quantization.clone(),
+        }
+    }
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
+    Json(ModelList {
+        object: "list",
+        data: app.models.models().map(Model::from).collect(),
+    })
+}
+
+/// The id may hold slashes, written as such or as `%2F`.
+pub(super) async fn retrieve(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Model>, ApiError> {
+    let card = app.models.model(&id).ok_or_else(ApiError::unknown_model)?;
+    Ok(Json(card.into()))
+}

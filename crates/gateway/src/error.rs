@@ -1,0 +1,238 @@
+//! What goes wrong, as the caller sees it: a status, and `{"error":{"message","type","param","code"}}`.
+//!
+//! Messages in the contract's table stand here word for word. The detail for the log travels beside the
+//! response and never in it.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokenmill_inference::{InferenceError, InvalidRequest};
+
+/// An answer other than success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    /// OpenAI's `type`.
+    kind: &'static str,
+    /// Tells causes with the same message apart.
+    pub(crate) code: &'static str,
+    /// The parameter at fault, with its path.
+    pub(crate) param: Option<String>,
+    pub(crate) message: String,
+    /// For the log only.
+    detail: Option<String>,
+    /// Seconds, measured; `None` where nothing has been measured yet.
+    retry_after_s: Option<u64>,
+}
+
+/// The log's half of an error, beside the response.
+#[derive(Debug, Clone)]
+pub(crate) struct LoggedError {
+    pub(crate) code: &'static str,
+    pub(crate) detail: Option<String>,
+}
+
+/// The wire form, also used for the error event inside a stream.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorBody<'a> {
+    error: ErrorFields<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorFields<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
+        let kind = match status.as_u16() {
+            429 => "rate_limit_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        };
+        ApiError {
+            status,
+            kind,
+            code,
+            param: None,
+            message: message.into(),
+            detail: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// 400: the request as a whole cannot be read.
+    pub(crate) fn malformed(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 400: one parameter is at fault.
+    pub(crate) fn parameter(
+        code: &'static str,
+        param: impl Into<String>,
+        message: impl Into<String>,
+    ) -> ApiError {
+        ApiError {
+            param: Some(param.into()),
+            ..ApiError::new(StatusCode::BAD_REQUEST, code, message)
+        }
+    }
+
+    /// 401: who asks is not known, or may not. `code` tells which.
+    pub(crate) fn unauthorized(code: &'static str) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, code, "Authentication failed")
+    }
+
+    /// 404: no model has this name.
+    pub(crate) fn unknown_model() -> ApiError {
+        let not_found = "The requested resource was not found";
+        let error = ApiError::new(StatusCode::NOT_FOUND, "model_not_found", not_found);
+        ApiError {
+            param: Some("model".into()),
+            ..error
+        }
+    }
+
+    /// 404: no route has this path.
+    pub(crate) fn unknown_route() -> ApiError {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "unknown_route",
+            "The requested resource was not found",
+        )
+    }
+
+    /// 405: the path exists, with other methods. The `Allow` header names them.
+    pub(crate) fn method_not_allowed(method: &str) -> ApiError {
+        let message = format!("{method} is not allowed here; the Allow header names the methods that are");
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    /// 408: the body did not arrive in time.
+    pub(crate) fn body_timeout(seconds: u64) -> ApiError {
+        let message = format!("The request body did not arrive within {seconds} seconds");
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
+    }
+
+    /// 413: the body is over its limit.
+    pub(crate) fn body_too_large(limit_bytes: usize) -> ApiError {
+        let message = format!(
+            "The request body is too large: at most {limit_bytes} bytes are taken; shorten the messages"
+        );
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+
+    /// 429: too many requests of this project and model are in flight.
+    pub(crate) fn too_many_in_flight(retry_after_s: Option<u64>) -> ApiError {
+        let message = "Concurrency limit reached for requests";
+        let error = ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "concurrency_limit_reached",
+            message,
+        );
+        ApiError {
+            retry_after_s,
+            ..error
+        }
+    }
+
+    /// 500: our fault; the log has the detail under the request id.
+    pub(crate) fn server_error(detail: impl Into<String>) -> ApiError {
+        let message = "The server had an error while processing your request";
+        let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message);
+        ApiError {
+            detail: Some(detail.into()),
+            ..error
+        }
+    }
+
+    /// 503: the queue is full or no engine is up. `code` tells which.
+    pub(crate) fn overloaded(code: &'static str, retry_after_s: Option<u64>) -> ApiError {
+        let message = "The engine is currently overloaded, please try again later";
+        ApiError {
+            retry_after_s,
+            ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+        }
+    }
+
+    /// What the upstream said. `retry_after_s` is for the case of a full queue.
+    pub(crate) fn from_inference(error: InferenceError, retry_after_s: Option<u64>) -> ApiError {
+        match error {
+            InferenceError::UnknownModel { .. } => ApiError::unknown_model(),
+            InferenceError::Invalid(invalid) => invalid.into(),
+            InferenceError::ContextLengthExceeded {
+                n_prompt,
+                n_completion,
+                n_context,
+            } => {
+                let asked = n_prompt.saturating_add(n_completion);
+                let message = format!(
+                    "This model's maximum context length is {n_context} tokens. However, you requested {asked} tokens \
+                     ({n_prompt} in the messages, {n_completion} in the completion). Shorten the messages or the \
+                     completion"
+                );
+                ApiError::parameter("context_length_exceeded", "messages", message)
+            }
+            InferenceError::Overloaded => ApiError::overloaded("engine_overloaded", retry_after_s),
+            InferenceError::ShuttingDown => ApiError::overloaded("shutting_down", None),
+            InferenceError::Fault(detail) => ApiError::server_error(detail),
+        }
+    }
+
+    /// With this for the log.
+    pub(crate) fn with_detail(self, detail: String) -> ApiError {
+        ApiError {
+            detail: Some(detail),
+            ..self
+        }
+    }
+
+    pub(crate) fn body(&self) -> ErrorBody<'_> {
+        let fields = ErrorFields {
+            message: &self.message,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: self.code,
+        };
+        ErrorBody { error: fields }
+    }
+
+    pub(crate) fn logged(&self) -> LoggedError {
+        LoggedError {
+            code: self.code,
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+impl From<InvalidRequest> for ApiError {
+    fn from(invalid: InvalidRequest) -> ApiError {
+        let message = invalid.to_string();
+        ApiError::parameter("invalid_value", invalid.param, message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750: the error attribute only when a token was presented at all.
+            let challenge = match self.code {
+                "missing_api_key" => "Bearer realm=\"tokenmill\"",
+                _ => "Bearer realm=\"tokenmill\", error=\"invalid_token\"",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response.extensions_mut().insert(self.logged());
+        response
+    }
+}

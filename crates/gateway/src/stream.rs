@@ -1,0 +1,242 @@
+//! Events to server-sent events, or folded into one answer.
+//!
+//! Both ways read the same [`EventStream`] through the same [`Answer`], so that joined deltas equal the whole answer.
+//! How a chunk is written is the endpoint's business: it implements [`Frames`].
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use futures::StreamExt;
+use serde::Serialize;
+use tokenmill_inference::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
+
+use crate::error::ApiError;
+
+/// Bytes that several ready events may be gathered into before they go out together.
+const GATHER_BYTES: usize = 16 << 10;
+
+/// An endpoint's way to write an answer as it comes.
+pub(crate) trait Frames: Send + 'static {
+    /// Somebody has taken the request on.
+    fn started(&mut self, started: Started, out: &mut SseBuffer);
+    /// More text.
+    fn text(&mut self, choice: u32, text: &str, out: &mut SseBuffer);
+    /// A choice is complete.
+    fn choice_finished(&mut self, choice: u32, reason: FinishReason, out: &mut SseBuffer);
+    /// All is complete.
+    fn finished(&mut self, usage: Usage, out: &mut SseBuffer);
+}
+
+/// Server-sent events on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct SseBuffer(Vec<u8>);
+
+impl SseBuffer {
+    /// One `data:` event. JSON has no raw line ends, so one line always holds it.
+    pub(crate) fn data(&mut self, value: &impl Serialize) {
+        let start = self.0.len();
+        self.0.extend_from_slice(b"data: ");
+        if serde_json::to_writer(&mut self.0, value).is_err() {
+            // Only a map with keys other than strings fails, and no wire type has one.
+            self.0.truncate(start);
+            return;
+        }
+        self.0.extend_from_slice(b"\n\n");
+    }
+
+    fn raw(&mut self, line: &str) {
+        self.0.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// An answer that somebody has begun, ahead of its first byte.
+pub(crate) struct Answer {
+    events: EventStream,
+    /// Read while waiting for the head, not written yet.
+    ahead: Vec<Event>,
+}
+
+impl Answer {
+    /// Waits for the first sign that the answer will come, so that a fault before it still has a status of its own;
+    /// but no longer than `patience`, so that the head goes out before a proxy gives up.
+    pub(crate) async fn begin(mut events: EventStream, patience: Duration) -> Result<Answer, ApiError> {
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut ahead = Vec::new();
+        while let Ok(event) = tokio::time::timeout_at(deadline, events.next()).await {
+            match event {
+                Some(Ok(event @ Event::Started(_))) => ahead.push(event),
+                Some(Ok(event)) => {
+                    ahead.push(event);
+                    break;
+                }
+                Some(Err(error)) => return Err(ApiError::from_inference(error, None)),
+                None => return Err(cut_short()),
+            }
+        }
+        Ok(Answer { events, ahead })
+    }
+
+    /// Reads it to its end.
+    pub(crate) async fn fold(self, n_choices: usize) -> Result<Folded, ApiError> {
+        let mut folding = Folding::new(n_choices);
+        for event in self.ahead {
+            folding.add(event)?;
+        }
+        let mut events = self.events;
+        while folding.usage.is_none() {
+            match events.next().await {
+                Some(Ok(event)) => folding.add(event)?,
+                Some(Err(error)) => return Err(ApiError::from_inference(error, None)),
+                None => return Err(cut_short()),
+            }
+        }
+        folding.whole()
+    }
+
+    /// Writes it as it comes, with a comment whenever nothing came for `keep_alive`. Dropping the body drops the
+    /// events, which cancels the request.
+    pub(crate) fn sse(self, frames: impl Frames, keep_alive: Duration) -> Body {
+        let ahead = self.ahead.into_iter();
+        let writer = SseWriter {
+            events: Some(self.events),
+            frames,
+            keep_alive,
+        };
+        let parts = futures::stream::unfold((writer, Some(ahead)), |(mut writer, ahead)| async move {
+            let chunk = match ahead {
+                Some(ahead) => writer.first(ahead).await,
+                None => writer.next().await,
+            };
+            Some((Ok::<Bytes, std::convert::Infallible>(chunk?), (writer, None)))
+        });
+        Body::from_stream(parts)
+    }
+}
+
+/// An upstream must end with `Finished`; one that just stops has a bug.
+fn cut_short() -> ApiError {
+    ApiError::server_error("the upstream's events ended before the answer was complete")
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Folded {
+    pub(crate) started: Started,
+    /// Text and reason of each choice.
+    pub(crate) choices: Vec<(String, FinishReason)>,
+    pub(crate) usage: Usage,
+}
+
+struct Folding {
+    started: Option<Started>,
+    choices: Vec<(String, Option<FinishReason>)>,
+    usage: Option<Usage>,
+}
+
+impl Folding {
+    fn new(n_choices: usize) -> Folding {
+        Folding {
+            started: None,
+            choices: vec![(String::new(), None); n_choices],
+            usage: None,
+        }
+    }
+
+    fn choice(&mut self, choice: u32) -> Result<&mut (String, Option<FinishReason>), ApiError> {
+        let fault = || {
+            ApiError::server_error(format!(
+                "the upstream gave text for a choice {choice} not asked for"
+            ))
+        };
+        self.choices.get_mut(choice as usize).ok_or_else(fault)
+    }
+
+    fn add(&mut self, event: Event) -> Result<(), ApiError> {
+        match event {
+            Event::Started(started) => self.started = Some(started),
+            Event::Text { choice, text } => self.choice(choice)?.0.push_str(&text),
+            Event::ChoiceFinished { choice, reason } => self.choice(choice)?.1 = Some(reason),
+            Event::Finished(usage) => self.usage = Some(usage),
+        }
+        Ok(())
+    }
+
+    fn whole(self) -> Result<Folded, ApiError> {
+        let choices = self
+            .choices
+            .into_iter()
+            .map(|(text, reason)| Some((text, reason?)));
+        match (self.started, choices.collect::<Option<Vec<_>>>(), self.usage) {
+            (Some(started), Some(choices), Some(usage)) => Ok(Folded {
+                started,
+                choices,
+                usage,
+            }),
+            _ => Err(cut_short()),
+        }
+    }
+}
+
+struct SseWriter<F> {
+    /// `None` when the answer is over; the next call ends the body.
+    events: Option<EventStream>,
+    frames: F,
+    keep_alive: Duration,
+}
+
+impl<F: Frames> SseWriter<F> {
+    /// What was read ahead; and where that is nothing, what comes next.
+    async fn first(&mut self, ahead: std::vec::IntoIter<Event>) -> Option<Bytes> {
+        let mut out = SseBuffer::default();
+        for event in ahead {
+            self.write(Some(Ok(event)), &mut out);
+        }
+        if out.0.is_empty() {
+            self.next().await
+        } else {
+            Some(out.0.into())
+        }
+    }
+
+    /// The next bytes, or `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut out = SseBuffer::default();
+        let events = self.events.as_mut()?;
+        match tokio::time::timeout(self.keep_alive, events.next()).await {
+            Ok(event) => self.write(event, &mut out),
+            Err(_) => out.raw(": keep-alive\n\n"),
+        }
+        // A reader that fell behind gets what has gathered in one piece.
+        while out.0.len() < GATHER_BYTES {
+            let Some(events) = self.events.as_mut() else { break };
+            let Some(event) = futures::FutureExt::now_or_never(events.next()) else {
+                break;
+            };
+            self.write(event, &mut out);
+        }
+        Some(out.0.into())
+    }
+
+    fn write(&mut self, event: Option<Result<Event, InferenceError>>, out: &mut SseBuffer) {
+        match event {
+            Some(Ok(Event::Started(started))) => self.frames.started(started, out),
+            Some(Ok(Event::Text { choice, text })) => self.frames.text(choice, &text, out),
+            Some(Ok(Event::ChoiceFinished { choice, reason })) => {
+                self.frames.choice_finished(choice, reason, out);
+            }
+            Some(Ok(Event::Finished(usage))) => {
+                self.frames.finished(usage, out);
+                out.raw("data: [DONE]\n\n");
+                self.events = None;
+            }
+            Some(Err(error)) => self.fail(&ApiError::from_inference(error, None), out),
+            None => self.fail(&cut_short(), out),
+        }
+    }
+
+    /// The status is long gone: one error event, and the end without `[DONE]`.
+    fn fail(&mut self, error: &ApiError, out: &mut SseBuffer) {
+        out.data(&error.body());
+        self.events = None;
+    }
+}
