@@ -35,7 +35,8 @@ pub struct Shape {
     pub n_vocab: usize,
     /// Longest sequence.
     pub n_context: usize,
-    /// What a [`KvCache`] for this model holds.
+    /// What a [`KvCache`] for this model holds. Its `kv_type` is a proposal: a cache of another type serves as well,
+    /// and gives other results.
     pub kv: KvShape,
 }
 
@@ -142,10 +143,14 @@ impl Batch {
     /// # Errors
     /// The first fault, naming the sequence or row.
     pub fn validate(&self, shape: &Shape, cache: &KvCache) -> Result<(), BatchError> {
-        if cache.shape() != &shape.kv {
+        let cache_shape = KvShape {
+            kv_type: shape.kv.kv_type,
+            ..*cache.shape()
+        };
+        if cache_shape != shape.kv {
             return Err(BatchError::Cache {
-                cache: cache.shape().clone(),
-                model: shape.kv.clone(),
+                cache: *cache.shape(),
+                model: shape.kv,
             });
         }
         let rows = self

@@ -147,47 +147,50 @@ impl Config {
             ("n_context", self.n_context, u32::MAX as usize),
             ("rope.n_rot", self.rope.n_rot, self.head_dim),
         ] {
-            check(key, value, (1..=max).contains(&value), || {
+            check(key, &value, (1..=max).contains(&value), || {
                 format!("between 1 and {max}")
             })?;
         }
         check(
             "n_heads",
-            self.n_heads,
+            &self.n_heads,
             self.n_heads.is_multiple_of(self.n_kv_heads),
             || format!("a multiple of n_kv_heads, {}", self.n_kv_heads),
         )?;
         check(
             "n_heads x head_dim",
-            self.n_heads,
+            &self.n_heads,
             self.n_heads * self.head_dim <= MAX_DIMENSION,
             || format!("at most {MAX_DIMENSION}"),
         )?;
-        check("head_dim", self.head_dim, self.head_dim.is_multiple_of(2), || {
-            "even".into()
-        })?;
+        check(
+            "head_dim",
+            &self.head_dim,
+            self.head_dim.is_multiple_of(2),
+            || "even".into(),
+        )?;
         check(
             "rope.n_rot",
-            self.rope.n_rot,
+            &self.rope.n_rot,
             self.rope.n_rot.is_multiple_of(2),
             || "even".into(),
         )?;
         check(
             "attention",
-            self.attention.len(),
+            &self.attention.len(),
             self.attention.len() == self.n_layers,
             || format!("one entry for each of {} layers", self.n_layers),
         )?;
         for layer in &self.attention {
             check(
                 "attention.window",
-                layer.window.unwrap_or(1),
+                &layer.window.unwrap_or(1),
                 layer.window != Some(0),
                 || "at least 1".into(),
             )?;
         }
         let eps = self.rms_eps;
-        check("rms_eps", eps, eps.is_finite() && eps > 0.0, || {
+        check("rms_eps", &eps, eps.is_finite() && eps > 0.0, || {
             "a positive number".into()
         })?;
         self.rope.validate()
@@ -209,12 +212,12 @@ impl Rope {
                 positive("rope.scaling.factor", factor)?;
                 positive("rope.scaling.low_freq_factor", low_freq_factor)?;
                 let key = "rope.scaling.high_freq_factor";
-                check(key, high_freq_factor, high_freq_factor > low_freq_factor, || {
+                check(key, &high_freq_factor, high_freq_factor > low_freq_factor, || {
                     format!("above low_freq_factor, {low_freq_factor}")
                 })?;
                 check(
                     "rope.scaling.original_context",
-                    original_context,
+                    &original_context,
                     original_context > 0,
                     || "above 0".into(),
                 )
@@ -232,7 +235,7 @@ impl Rope {
                 positive("rope.scaling.beta_slow", beta_slow)?;
                 check(
                     "rope.scaling.original_context",
-                    original_context,
+                    &original_context,
                     original_context > 0,
                     || "above 0".into(),
                 )
@@ -242,14 +245,14 @@ impl Rope {
 }
 
 fn positive(key: &'static str, value: f32) -> Result<(), ConfigError> {
-    check(key, value, value.is_finite() && value > 0.0, || {
+    check(key, &value, value.is_finite() && value > 0.0, || {
         "a positive number".into()
     })
 }
 
 fn check(
     key: &'static str,
-    value: impl ToString,
+    value: &impl ToString,
     holds: bool,
     must: impl FnOnce() -> String,
 ) -> Result<(), ConfigError> {
