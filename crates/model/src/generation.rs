@@ -16,3 +16,20 @@ pub struct GenerationDefaults {
     /// Tokens that end an answer, sorted, without repeats.
     pub eos_token_ids: Vec<u32>,
 }
+
+impl GenerationDefaults {
+    /// Drops what no sampler could use, and puts the end tokens in order. Defaults are advice: a file whose advice is
+    /// nonsense is served without it.
+    pub(crate) fn normalise(&mut self) {
+        self.temperature = self
+            .temperature
+            .filter(|&temperature| (0.0..=100.0).contains(&temperature));
+        self.top_p = self.top_p.filter(|&top_p| top_p > 0.0 && top_p <= 1.0);
+        self.min_p = self.min_p.filter(|&min_p| (0.0..=1.0).contains(&min_p));
+        self.repetition_penalty = self
+            .repetition_penalty
+            .filter(|&penalty| penalty > 0.0 && penalty <= 100.0);
+        self.eos_token_ids.sort_unstable();
+        self.eos_token_ids.dedup();
+    }
+}

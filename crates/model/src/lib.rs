@@ -4,11 +4,52 @@
 //! model, and as plain data what its files say about tokenizer, chat template and sampling. This crate knows no
 //! batching policy and no text: a model is given a batch of token ids and a cache, and returns logits.
 
+pub mod arch;
+pub mod batch;
+pub mod config;
+mod layers;
+pub mod scratch;
+pub mod weights;
+
+mod error;
+pub mod file;
 mod generation;
+mod inspect;
+mod memory;
+mod summary;
 mod tokenizer_source;
 
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tokenmill_kernels::pool::Pool;
+
+pub use batch::{Batch, BatchError, Model, SequenceRows, Shape};
+pub use error::LoadError;
 pub use generation::GenerationDefaults;
+pub use inspect::{Inspection, TensorSummary, inspect};
+pub use scratch::Scratch;
 pub use tokenizer_source::{GgufTokenizer, TokenizerSource};
+
+use file::Description;
+use file::folder::Folder;
+use file::gguf_files::{self, GgufFiles, Part};
+use weights::Source;
+
+/// A model ready to run, and what its files say about how to use it.
+pub struct Loaded {
+    /// The way through the weights.
+    pub model: Arc<dyn Model>,
+    /// What it is.
+    pub info: ModelInfo,
+    /// Its tokenizer, as plain data.
+    pub tokenizer: TokenizerSource,
+    /// The source of its chat template, where there is one.
+    pub chat_template: Option<String>,
+    /// Its sampling defaults and end tokens.
+    pub generation: GenerationDefaults,
+}
 
 /// What a model is, for people and for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +64,149 @@ pub struct ModelInfo {
     pub n_context: usize,
     /// The type that holds most of the weights, such as `Q4_K`.
     pub quantization: String,
-    /// Names the weights.
+    /// Names the weights: a SHA-256, in hex, over each tensor's name, type, shape and up to 16 pieces of 256 bytes
+    /// spread evenly over its data. Equal files have equal fingerprints wherever they lie and however they are split;
+    /// files of different models, trainings or quantisations have different ones. A change of some bytes
+    /// between the pieces goes unseen: it tells models apart, it does not prove them untouched.
     pub fingerprint: String,
     /// Bytes of all weight files together.
     pub file_bytes: u64,
+}
+
+/// How to load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// Most bytes of memory that the weights may take. Without it: what the system has available.
+    pub max_weight_bytes: Option<u64>,
+    /// Fields of `config.json` that are not known here and whose model would be refused, but which the user knows to
+    /// change nothing.
+    pub ignore_fields: Vec<String>,
+}
+
+/// Loads a model from a `.gguf` file, the first file of a split one, or a Hugging Face folder. `pool` packs the weights.
+///
+/// Peak memory is that of the packed weights and the largest tensor: file pages are given back as they are packed.
+///
+/// # Errors
+/// Anything that keeps the model from being run exactly as its files say; see [`LoadError`].
+pub fn load(pool: &Pool, path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    if path.is_dir() {
+        let folder = Folder::open(path)?;
+        return finish(folder.describe(pool, &options.ignore_fields)?, options);
+    }
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "safetensors")
+    {
+        let fault = "it is one file of weights without the model's description".to_owned();
+        return Err(LoadError::NotAModel {
+            file: path.display().to_string(),
+            fault,
+        });
+    }
+    let files = GgufFiles::open(path)?;
+    let stem = path
+        .file_stem()
+        .map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    finish(gguf_files::describe(pool, &files.parts(), &stem)?, options)
+}
+
+/// Loads a model from the bytes of a GGUF file, such as one embedded in the program. `name` is for messages, and for
+/// [`ModelInfo`] where the bytes have none.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from_bytes(
+    pool: &Pool,
+    name: &str,
+    bytes: &[u8],
+    options: &LoadOptions,
+) -> Result<Loaded, LoadError> {
+    let parts = [Part {
+        file: name.to_owned(),
+        source: Source::Memory(bytes),
+    }];
+    finish(gguf_files::describe(pool, &parts, name)?, options)
+}
+
+/// Reads just the tokenizer of a GGUF file, which need not have any weights.
+///
+/// # Errors
+/// The file cannot be read, or its `tokenizer.ggml.*` keys are missing or do not fit each other.
+pub fn read_gguf_tokenizer(path: &Path) -> Result<GgufTokenizer, LoadError> {
+    let files = GgufFiles::open(path)?;
+    let parts = files.parts();
+    let parsed = gguf_files::parse_parts(&parts)?;
+    let fault = |fault| LoadError::Gguf {
+        file: path.display().to_string(),
+        fault,
+    };
+    match parsed.first() {
+        Some(first) => file::gguf_model::tokenizer(first).map_err(fault),
+        None => Ok(GgufTokenizer::default()),
+    }
+}
+
+/// Checks that there is room, and takes the weights out of the files.
+fn finish(description: Description<'_>, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    let Description {
+        file,
+        name,
+        config,
+        tokenizer,
+        chat_template,
+        generation,
+        mut weights,
+        file_bytes,
+    } = description;
+    let summary = summary::summarise(&weights);
+    let available = options
+        .max_weight_bytes
+        .or_else(memory::available_bytes)
+        .unwrap_or(u64::MAX);
+    if summary.weight_bytes > available {
+        return Err(LoadError::Memory {
+            file,
+            needed: summary.weight_bytes,
+            available,
+        });
+    }
+    let info = ModelInfo {
+        name,
+        architecture: config.architecture.clone(),
+        n_params: summary.n_params,
+        n_context: config.n_context,
+        quantization: summary.quantization,
+        fingerprint: summary.fingerprint,
+        file_bytes,
+    };
+    let model = build(&file, &config, &mut weights)?;
+    weights
+        .finish(&config.architecture)
+        .map_err(|fault| LoadError::Weights { file, fault })?;
+    Ok(Loaded {
+        model,
+        info,
+        tokenizer,
+        chat_template,
+        generation,
+    })
+}
+
+fn build(
+    file: &str,
+    config: &config::Config,
+    weights: &mut weights::Weights<'_>,
+) -> Result<Arc<dyn Model>, LoadError> {
+    let file = file.to_owned();
+    let Some(architecture) = arch::architecture(&config.architecture) else {
+        let supported = arch::ARCHITECTURES.iter().map(|architecture| architecture.name);
+        return Err(LoadError::Architecture {
+            file,
+            architecture: config.architecture.clone(),
+            supported: supported.collect::<Vec<_>>().join(", "),
+        });
+    };
+    (architecture.build)(config, weights).map_err(|fault| LoadError::Weights { file, fault })
 }

@@ -1,0 +1,65 @@
+//! What a model's weights are, taken together: how many, how large, of which type, and a name for them.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::weights::{Tensor, Weights};
+
+/// Pieces of each tensor that the fingerprint covers, and the bytes of each.
+const N_PIECES: usize = 16;
+const PIECE_BYTES: usize = 256;
+
+/// What [`summarise`] finds.
+pub(crate) struct Summary {
+    pub(crate) n_params: u64,
+    /// Bytes of all tensors in their files, which packing keeps.
+    pub(crate) weight_bytes: u64,
+    /// The type that holds most weights.
+    pub(crate) quantization: String,
+    /// As [`crate::ModelInfo::fingerprint`] says.
+    pub(crate) fingerprint: String,
+}
+
+/// Looks at all tensors that were not taken yet.
+pub(crate) fn summarise(weights: &Weights<'_>) -> Summary {
+    let (mut n_params, mut weight_bytes) = (0, 0);
+    let mut params_by_type: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut hash = Sha256::new();
+    for (name, tensor) in weights.iter() {
+        n_params += tensor.n_elements();
+        weight_bytes += tensor.range.len() as u64;
+        *params_by_type.entry(tensor.format.name).or_default() += tensor.n_elements();
+        hash_tensor(&mut hash, name, tensor);
+    }
+    let most = params_by_type.into_iter().max_by_key(|&(_, n_params)| n_params);
+    let quantization = most.map_or_else(|| "none".to_owned(), |(name, _)| name.to_owned());
+    let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Summary {
+        n_params,
+        weight_bytes,
+        quantization,
+        fingerprint,
+    }
+}
+
+fn hash_tensor(hash: &mut Sha256, name: &str, tensor: &Tensor<'_>) {
+    for text in [name, tensor.format.name] {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    hash.update((tensor.shape.len() as u64).to_le_bytes());
+    for dim in &tensor.shape {
+        hash.update(dim.to_le_bytes());
+    }
+    let bytes = tensor.bytes();
+    if bytes.len() <= N_PIECES * PIECE_BYTES {
+        hash.update(bytes);
+        return;
+    }
+    let last_begin = bytes.len() - PIECE_BYTES;
+    for piece in 0..N_PIECES {
+        let begin = last_begin / (N_PIECES - 1) * piece;
+        hash.update(&bytes[begin..begin + PIECE_BYTES]);
+    }
+}

@@ -1,0 +1,266 @@
+//! Named tensors, whatever the file they lie in: what the builders in [`crate::arch`] take a model's weights from.
+//!
+//! Names are those of GGUF (`blk.0.attn_q.weight`); tensors of a Hugging Face folder are renamed before they come here.
+//! Every tensor is taken once or the load fails: a tensor that nobody asks for is part of a model that we would compute wrongly.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tokenmill_kernels::mapped::MappedFile;
+use tokenmill_kernels::matmul::{Matrix, PackError};
+use tokenmill_kernels::pool::Pool;
+use tokenmill_kernels::quant::Format;
+
+/// A model's tensors, waiting to be taken.
+pub struct Weights<'a> {
+    pool: &'a Pool,
+    tensors: BTreeMap<String, Tensor<'a>>,
+}
+
+/// A tensor in a file.
+#[derive(Clone, Debug)]
+pub struct Tensor<'a> {
+    /// Its name in the file, for messages.
+    pub name_in_file: String,
+    /// Dimensions, slowest first: `[n_rows, n_cols]` for a matrix.
+    pub shape: Vec<u64>,
+    /// The type of its elements.
+    pub format: &'static Format,
+    /// The bytes of the file that it lies in.
+    pub source: Source<'a>,
+    /// Its bytes within the source; within bounds, and as many as shape and format need.
+    pub range: Range<usize>,
+}
+
+/// Bytes of a whole file.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// Mapped: pages are given back once their tensor is packed.
+    Mapped(&'a MappedFile),
+    /// In memory anyway, such as a model embedded in the program.
+    Memory(&'a [u8]),
+}
+
+/// Why a model's weights do not fit its description.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeightError {
+    /// A tensor that the architecture needs is not there.
+    #[error("tensor {name:?} is missing; the file is incomplete or not of this architecture")]
+    Missing {
+        /// The tensor.
+        name: String,
+    },
+    /// Two tensors of one name, in two parts of a split file or after renaming.
+    #[error("tensor {name:?} is there twice")]
+    Duplicate {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the metadata says.
+    #[error("tensor {name:?} has shape {found:?}, but the model's metadata asks for {expected:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape, slowest dimension first.
+        found: Vec<u64>,
+        /// The shape needed.
+        expected: Vec<u64>,
+    },
+    /// A tensor could not be packed.
+    #[error("tensor {name:?} cannot be used")]
+    Pack {
+        /// The tensor.
+        name: String,
+        /// Why.
+        source: PackError,
+    },
+    /// Tensors that nothing in the architecture uses.
+    #[error("tensor {name:?}{} of this model not used by architecture {architecture:?}, so its answers would be wrong; this variant is not supported", others(*.n_unused))]
+    Unused {
+        /// The first of them.
+        name: String,
+        /// How many there are.
+        n_unused: usize,
+        /// The architecture.
+        architecture: String,
+    },
+}
+
+fn others(n_unused: usize) -> String {
+    if n_unused <= 1 {
+        " is".to_owned()
+    } else {
+        format!(" and {} others are", n_unused - 1)
+    }
+}
+
+impl<'a> Source<'a> {
+    /// The file's bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        match self {
+            Source::Mapped(file) => file.bytes(),
+            Source::Memory(bytes) => bytes,
+        }
+    }
+
+    fn release(&self, range: Range<usize>) {
+        if let Source::Mapped(file) = self {
+            file.release(range);
+        }
+    }
+}
+
+impl<'a> Tensor<'a> {
+    /// Its bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.source.bytes()[self.range.clone()]
+    }
+
+    /// Number of its elements.
+    pub fn n_elements(&self) -> u64 {
+        // The range was checked against shape and format, so the product fits.
+        (self.range.len() / self.format.block_bytes * self.format.block_len) as u64
+    }
+}
+
+impl<'a> Weights<'a> {
+    /// No tensors yet. `pool` does the packing.
+    pub fn new(pool: &'a Pool) -> Weights<'a> {
+        Weights {
+            pool,
+            tensors: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a tensor under its GGUF name.
+    ///
+    /// # Errors
+    /// There is one of that name.
+    pub fn insert(&mut self, name: String, tensor: Tensor<'a>) -> Result<(), WeightError> {
+        if self.tensors.contains_key(&name) {
+            return Err(WeightError::Duplicate {
+                name: tensor.name_in_file,
+            });
+        }
+        self.tensors.insert(name, tensor);
+        Ok(())
+    }
+
+    /// The worker pool that packs, for what a builder computes itself.
+    pub fn pool(&self) -> &'a Pool {
+        self.pool
+    }
+
+    /// Whether there is a tensor of this name that was not taken yet.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The shape of a tensor that was not taken yet, slowest dimension first.
+    pub fn shape(&self, name: &str) -> Option<&[u64]> {
+        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// The tensors that were not taken yet, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor<'a>)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Takes a matrix `[n_rows, n_cols]`, packed for products. Its file pages are given back to the system.
+    ///
+    /// # Errors
+    /// It is missing or has another shape.
+    pub fn matrix(&mut self, name: &str, n_rows: usize, n_cols: usize) -> Result<Matrix, WeightError> {
+        let tensor = self.tensors.remove(name).ok_or_else(|| WeightError::Missing {
+            name: name.to_owned(),
+        })?;
+        self.pack(&tensor, n_rows, n_cols)
+    }
+
+    /// [`Self::matrix`], or `None` where there is no such tensor.
+    ///
+    /// # Errors
+    /// It has another shape.
+    pub fn optional_matrix(
+        &mut self,
+        name: &str,
+        n_rows: usize,
+        n_cols: usize,
+    ) -> Result<Option<Matrix>, WeightError> {
+        let Some(tensor) = self.tensors.remove(name) else {
+            return Ok(None);
+        };
+        self.pack(&tensor, n_rows, n_cols).map(Some)
+    }
+
+    /// Takes a vector of `len` numbers, decoded whatever its type: a norm's weights, a bias, rope frequencies.
+    ///
+    /// # Errors
+    /// It is missing or has another shape.
+    pub fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, WeightError> {
+        self.optional_vector(name, len)?
+            .ok_or_else(|| WeightError::Missing {
+                name: name.to_owned(),
+            })
+    }
+
+    /// [`Self::vector`], or `None` where there is no such tensor.
+    ///
+    /// # Errors
+    /// It has another shape.
+    pub fn optional_vector(&mut self, name: &str, len: usize) -> Result<Option<Vec<f32>>, WeightError> {
+        let Some(tensor) = self.tensors.remove(name) else {
+            return Ok(None);
+        };
+        check_shape(&tensor, &[len as u64])?;
+        let mut numbers = vec![0.0; len];
+        tensor.format.decode(tensor.bytes(), &mut numbers);
+        Ok(Some(numbers))
+    }
+
+    /// Takes a tensor away unread, where a builder knows that it does not change the results. Whether it was there.
+    pub fn discard(&mut self, name: &str) -> bool {
+        self.tensors.remove(name).is_some()
+    }
+
+    /// Ends the taking.
+    ///
+    /// # Errors
+    /// Names a tensor that nobody took.
+    pub fn finish(self, architecture: &str) -> Result<(), WeightError> {
+        match self.tensors.values().next() {
+            None => Ok(()),
+            Some(tensor) => Err(WeightError::Unused {
+                name: tensor.name_in_file.clone(),
+                n_unused: self.tensors.len(),
+                architecture: architecture.to_owned(),
+            }),
+        }
+    }
+
+    fn pack(&self, tensor: &Tensor<'a>, n_rows: usize, n_cols: usize) -> Result<Matrix, WeightError> {
+        check_shape(tensor, &[n_rows as u64, n_cols as u64])?;
+        let packed =
+            Matrix::pack(self.pool, tensor.format, n_rows, n_cols, tensor.bytes()).map_err(|source| {
+                WeightError::Pack {
+                    name: tensor.name_in_file.clone(),
+                    source,
+                }
+            })?;
+        tensor.source.release(tensor.range.clone());
+        Ok(packed)
+    }
+}
+
+fn check_shape(tensor: &Tensor<'_>, expected: &[u64]) -> Result<(), WeightError> {
+    // GGUF drops leading dimensions of 1: a matrix of one row is stored as a vector.
+    let found = tensor.shape.iter().skip_while(|&&dim| dim == 1);
+    if found.eq(expected.iter().skip_while(|&&dim| dim == 1)) {
+        return Ok(());
+    }
+    Err(WeightError::Shape {
+        name: tensor.name_in_file.clone(),
+        found: tensor.shape.clone(),
+        expected: expected.to_vec(),
+    })
+}
