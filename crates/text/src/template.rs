@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// What a template may refer to of the tokenizer, and what user text must never turn into.
+/// What a template may refer to of the tokenizer.
 #[derive(Debug, Clone, Default)]
 pub struct TemplateTokens {
     /// Text of the beginning-of-sequence token.
@@ -13,8 +13,6 @@ pub struct TemplateTokens {
     pub unk_token: Option<String>,
     /// Text of the padding token.
     pub pad_token: Option<String>,
-    /// Texts of all special tokens.
-    pub specials: Vec<String>,
 }
 
 /// Local time for `strftime_now`; the caller reads the clock.

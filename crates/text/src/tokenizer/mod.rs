@@ -1,10 +1,26 @@
 //! Text to token ids and back, from `tokenizer.json` or from a GGUF file's metadata.
 
+mod added;
+mod alphabet;
 mod decode;
+mod gguf;
+mod hf;
+mod merge;
+mod model;
+mod normalize;
+mod pretokenizers;
+mod split;
+mod vocab;
 
 pub use decode::StreamDecoder;
 
 use crate::template::{RenderedPrompt, TemplateTokens};
+use added::{Matcher, Segment};
+use model::{Model, Scratch};
+use normalize::Normalizer;
+use split::Split;
+use std::borrow::Cow;
+use vocab::{Kind, Vocab};
 
 /// Tokenizer data as a GGUF file carries it (`tokenizer.ggml.*`), already read by someone else.
 #[derive(Debug, Clone, Default)]
@@ -79,16 +95,66 @@ pub enum Specials {
 
 /// Text to ids and back for one model.
 #[derive(Debug)]
-pub struct Tokenizer {}
+pub struct Tokenizer {
+    vocab: Vocab,
+    model: Model,
+    pipeline: Pipeline,
+    /// Special and user-defined tokens.
+    all_added: Matcher,
+    /// User-defined tokens only.
+    user_defined: Matcher,
+    /// User-defined tokens that are looked for after normalizing.
+    normalized_added: Matcher,
+    special: SpecialIds,
+    /// The first token of a text begins with a space that is none of the text's.
+    strip_space: bool,
+}
+
+/// What happens to text on its way to words.
+#[derive(Debug)]
+struct Pipeline {
+    prefix: Prefix,
+    normalizers: Vec<Normalizer>,
+    splits: Vec<Split>,
+}
+
+/// What is put before a stretch of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prefix {
+    None,
+    /// A space before every stretch between special tokens, before normalizing.
+    Space,
+    /// A space, after normalizing, unless one is there.
+    SpaceIfMissing,
+    /// Spaces become `▁`, after normalizing, and one is put before every stretch that has none.
+    SignAlways,
+    /// As before, but only at the beginning of the whole text.
+    SignFirst,
+    /// Spaces become `▁`, and none is added.
+    SignNever,
+}
+
+/// Ids with a role.
+#[derive(Debug, Default)]
+struct SpecialIds {
+    bos: Option<u32>,
+    eos: Option<u32>,
+    unk: Option<u32>,
+    pad: Option<u32>,
+    add_bos: bool,
+}
+
+/// SentencePiece's sign for a space.
+const SPACE_SIGN: &str = "▁";
 
 impl Tokenizer {
     /// From the metadata of a GGUF file.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller has no further use for megabytes of strings"
+    )]
     pub fn from_gguf(vocab: GgufVocab) -> Result<Tokenizer, TokenizerError> {
-        let _ = vocab;
-        Err(TokenizerError::Unsupported {
-            place: "tokenizer.ggml.model".into(),
-            what: "every model".into(),
-        })
+        gguf::build(&vocab)
     }
 
     /// From a `tokenizer.json` and, where there is one, the `tokenizer_config.json` beside it.
@@ -96,65 +162,156 @@ impl Tokenizer {
         tokenizer_json: &[u8],
         tokenizer_config_json: Option<&[u8]>,
     ) -> Result<Tokenizer, TokenizerError> {
-        let _ = (tokenizer_json, tokenizer_config_json);
-        Err(TokenizerError::Unsupported {
-            place: "model".into(),
-            what: "every model".into(),
-        })
+        hf::build(tokenizer_json, tokenizer_config_json)
     }
 
     /// Number of ids; every id is below it.
     pub fn n_vocab(&self) -> usize {
-        0
+        self.vocab.len()
     }
 
     /// The ids of a text. Never adds a beginning-of-sequence token.
     pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
-        let _ = (text, specials);
-        Ok(Vec::new())
+        self.encode_guarded(text, specials, &[])
     }
 
     /// The ids of a rendered template: special tokens where the template wrote them, never where user text did.
     /// Begins with a beginning-of-sequence token if the model wants one and the template did not write it.
     pub fn encode_prompt(&self, prompt: &RenderedPrompt) -> Result<Vec<u32>, TokenizerError> {
-        self.encode(prompt.text(), Specials::Parse)
+        let mut ids = self.encode_guarded(prompt.text(), Specials::Parse, prompt.guards())?;
+        if let Some(bos) = self.special.bos.filter(|_| self.special.add_bos)
+            && ids.first() != Some(&bos)
+        {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
     }
 
-    /// The raw bytes of a token as they appear in text; `None` outside the vocabulary.
+    fn encode_guarded(
+        &self,
+        text: &str,
+        specials: Specials,
+        guards: &[usize],
+    ) -> Result<Vec<u32>, TokenizerError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(TokenizerError::TextTooLong { len: text.len() });
+        }
+        let matcher = match specials {
+            Specials::Parse => &self.all_added,
+            Specials::AsText => &self.user_defined,
+        };
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        let mut scratch = Scratch::default();
+        for segment in matcher.segments(text, guards) {
+            match segment {
+                Segment::Token(id) => ids.push(id),
+                Segment::Text(range) => {
+                    let first = range.start == 0;
+                    self.encode_stretch(&text[range], first, &mut scratch, &mut ids)?;
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    /// One stretch of text between added tokens.
+    fn encode_stretch(
+        &self,
+        text: &str,
+        first: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
+        let mut text = match self.pipeline.prefix {
+            Prefix::Space => Cow::Owned(format!(" {text}")),
+            _ => Cow::Borrowed(text),
+        };
+        for normalizer in &self.pipeline.normalizers {
+            text = normalizer.apply(text)?;
+        }
+        for segment in self.normalized_added.segments(&text, &[]) {
+            match segment {
+                Segment::Token(id) => ids.push(id),
+                Segment::Text(range) => {
+                    let first = first && range.start == 0;
+                    self.encode_normalized(&text[range], first, scratch, ids);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_normalized(&self, text: &str, first: bool, scratch: &mut Scratch, ids: &mut Vec<u32>) {
+        let text = self.pipeline.prefixed(text, first);
+        let mut pieces = vec![0..text.len()];
+        for split in &self.pipeline.splits {
+            let mut smaller = Vec::with_capacity(pieces.len());
+            split.apply(&text, &pieces, &mut smaller);
+            pieces = smaller;
+        }
+        for piece in pieces {
+            self.model.encode_word(&self.vocab, &text[piece], scratch, ids);
+        }
+    }
+
+    /// The raw bytes of a token as they appear in text, a special token's too; `None` outside the vocabulary.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        let _ = id;
-        None
+        self.vocab.bytes(id)
     }
 
     /// Whether an id is a special (control) token, whose text is not shown.
     pub fn is_special(&self, id: u32) -> bool {
-        let _ = id;
-        false
+        self.vocab.kind(id) == Some(Kind::Special)
     }
 
     /// The beginning-of-sequence token.
     pub fn bos(&self) -> Option<u32> {
-        None
+        self.special.bos
     }
 
     /// The end-of-sequence token.
     pub fn eos(&self) -> Option<u32> {
-        None
+        self.special.eos
     }
 
-    /// The id whose text is exactly this, special or not.
+    /// The id whose text, as the file spells it, is exactly this, special or not.
     pub fn token_id(&self, text: &str) -> Option<u32> {
-        let _ = text;
-        None
+        self.vocab.id(text)
     }
 
     /// What a chat template needs to know of this tokenizer.
     pub fn template_tokens(&self) -> TemplateTokens {
-        TemplateTokens::default()
+        let text = |id: Option<u32>| id.and_then(|id| self.vocab.surface(id)).map(str::to_owned);
+        TemplateTokens {
+            bos_token: text(self.special.bos),
+            eos_token: text(self.special.eos),
+            unk_token: text(self.special.unk),
+            pad_token: text(self.special.pad),
+        }
     }
 
     /// A decoder for one answer.
     pub fn decoder(&self) -> StreamDecoder<'_> {
-        StreamDecoder::new(self, false)
+        StreamDecoder::new(self, self.strip_space)
+    }
+}
+
+impl Pipeline {
+    /// Normalized text with the prefix that it gets then. `first`: it begins the whole text.
+    fn prefixed<'t>(&self, text: &'t str, first: bool) -> Cow<'t, str> {
+        let prefix = match self.prefix {
+            Prefix::None | Prefix::Space => return Cow::Borrowed(text),
+            Prefix::SpaceIfMissing if text.starts_with(' ') => return Cow::Borrowed(text),
+            Prefix::SpaceIfMissing => return Cow::Owned(format!(" {text}")),
+            Prefix::SignAlways => SPACE_SIGN,
+            Prefix::SignFirst if first => SPACE_SIGN,
+            Prefix::SignFirst | Prefix::SignNever => "",
+        };
+        let signed = text.replace(' ', SPACE_SIGN);
+        if signed.starts_with(SPACE_SIGN) {
+            Cow::Owned(signed)
+        } else {
+            Cow::Owned(format!("{prefix}{signed}"))
+        }
     }
 }
