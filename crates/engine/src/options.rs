@@ -1,0 +1,66 @@
+//! What an operator can choose about an engine.
+
+use crate::StartError;
+use serde::{Deserialize, Serialize};
+use tokenmill_kernels::kv_cache::{KvShape, PAGE_TOKENS};
+
+/// Limits of one engine. All memory that grows with load is bounded by these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Sequences that share a forward pass.
+    pub max_running: usize,
+    /// Sequences that may wait for a place. One more is refused with `QueueFull`.
+    pub max_waiting: usize,
+    /// Tokens that one forward pass computes at most: one for each generating sequence, the rest for prompts.
+    /// Smaller makes tokens come more evenly while long prompts are read; larger reads prompts faster. Must exceed
+    /// `max_running`, so that prompts always get on.
+    pub step_tokens: usize,
+    /// Bytes for keys and values, in pages of 64 tokens.
+    pub kv_bytes: usize,
+    /// Keep the pages of finished sequences for prompts that begin alike.
+    pub prefix_cache: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_running: 64,
+            max_waiting: 256,
+            step_tokens: 128,
+            kv_bytes: 1 << 30,
+            prefix_cache: true,
+        }
+    }
+}
+
+impl Options {
+    /// Pages that `kv_bytes` hold, and no more than the sequences could ever fill.
+    pub(crate) fn n_pages(&self, shape: &KvShape, n_context: usize) -> Result<usize, StartError> {
+        self.check()?;
+        let page_bytes = shape.page_bytes();
+        let n_affordable = self.kv_bytes / page_bytes.max(1);
+        if n_affordable == 0 {
+            return Err(StartError::NoRoom {
+                kv_bytes: self.kv_bytes,
+                page_bytes,
+            });
+        }
+        let n_sequences = self.max_running.saturating_add(self.max_waiting);
+        let n_useful = n_context.div_ceil(PAGE_TOKENS).saturating_mul(n_sequences);
+        Ok(n_affordable.min(n_useful).min(u32::MAX as usize))
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        if self.max_running == 0 {
+            return Err(StartError::NoPlace);
+        }
+        if self.step_tokens <= self.max_running {
+            return Err(StartError::StepTooSmall {
+                step_tokens: self.step_tokens,
+                max_running: self.max_running,
+            });
+        }
+        Ok(())
+    }
+}
