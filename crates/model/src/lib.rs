@@ -199,14 +199,14 @@ fn build(
     config: &config::Config,
     weights: &mut weights::Weights<'_>,
 ) -> Result<Arc<dyn Model>, LoadError> {
-    let file = file.to_owned();
+    let file = || file.to_owned();
     let Some(architecture) = arch::architecture(&config.architecture) else {
-        let supported = arch::ARCHITECTURES.iter().map(|architecture| architecture.name);
+        let supported: Vec<&str> = arch::ARCHITECTURES.iter().map(|known| known.name).collect();
         return Err(LoadError::Architecture {
-            file,
+            file: file(),
             architecture: config.architecture.clone(),
-            supported: supported.collect::<Vec<_>>().join(", "),
+            supported: supported.join(", "),
         });
     };
-    (architecture.build)(config, weights).map_err(|fault| LoadError::Weights { file, fault })
+    (architecture.build)(config, weights).map_err(|fault| LoadError::Weights { file: file(), fault })
 }

@@ -1,5 +1,11 @@
 //! What tests of several crates share, outside the product.
 
+mod bytes;
+pub mod gguf;
+pub mod random;
 mod recall_model;
+pub mod safetensors;
+pub mod tiny_model;
 
 pub use recall_model::RecallModel;
+pub use tiny_model::{TinyModel, tiny_model};

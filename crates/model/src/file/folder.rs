@@ -235,7 +235,9 @@ impl Folder {
             match name {
                 Some(name) => names.insert(name),
                 None => {
-                    return Err(self.index_fault(tensor, "must be in a *.safetensors file of the same folder"));
+                    return Err(
+                        self.index_fault(tensor, "must be in a *.safetensors file of the same folder")
+                    );
                 }
             };
         }

@@ -239,7 +239,7 @@ fn weights<'a>(pool: &'a Pool, parts: &[Part<'a>], parsed: &[Gguf<'a>]) -> Resul
         for tensor in gguf.tensors() {
             if gguf_model::IGNORED_TENSOR_ENDINGS
                 .iter()
-                .any(|ending| tensor.name.contains(ending))
+                .any(|ending| tensor.name.ends_with(ending))
             {
                 continue;
             }

@@ -95,8 +95,9 @@ const NEUTRAL_KEYS: &[(&str, f32)] = &[
     ("rope.scaling.yarn_log_multiplier", 0.0),
 ];
 
-/// Tensors that no architecture needs: tables that we compute ourselves.
-pub(crate) const IGNORED_TENSOR_ENDINGS: &[&str] = &["attn_rot_embd", "rotary_emb.inv_freq"];
+/// Endings of tensors that no architecture needs: tables of rope that old converters wrote and that we compute ourselves.
+pub(crate) const IGNORED_TENSOR_ENDINGS: &[&str] =
+    &[".attn_rot_embd", ".attn_rot_embd.weight", "rotary_emb.inv_freq"];
 
 /// Reads a model's shape. `n_vocab` is the number of rows of the token embedding; `tied` tells that there is no
 /// output matrix.

@@ -28,11 +28,14 @@ struct Family {
 #[derive(PartialEq)]
 enum Window {
     Never,
-    /// In all layers, where it is not null.
+    /// In all layers, where it is not null; [`MISTRAL_WINDOW`] where it is left out.
     Always,
     /// With `use_sliding_window`, from layer `max_window_layers` on.
     Switched,
 }
+
+/// The sliding window of a Mistral whose file does not name one.
+const MISTRAL_WINDOW: usize = 4096;
 
 const LLAMA: Family = Family {
     class: "LlamaForCausalLM",
@@ -252,7 +255,12 @@ fn layer_attention(
     if n_layers > MAX_LAYERS {
         return Ok(Vec::new()); // `Config::validate` says what is wrong.
     }
-    let window = fields.size("sliding_window")?;
+    let window = match fields.size("sliding_window")? {
+        None if family.window == Window::Always && !fields.fields.contains_key("sliding_window") => {
+            Some(MISTRAL_WINDOW)
+        }
+        window => window,
+    };
     let first_windowed = match family.window {
         Window::Always => 0,
         Window::Switched if fields.flag("use_sliding_window")? == Some(true) => {
@@ -317,7 +325,9 @@ fn layer_ropes(fields: &Fields<'_>, family: &Family, n_layers: usize) -> Result<
         .size("no_rope_layer_interval")?
         .unwrap_or(default_every)
         .max(1);
-    Ok((0..n_layers).map(|idx| !(idx + 1).is_multiple_of(every)).collect())
+    Ok((0..n_layers)
+        .map(|idx| !(idx + 1).is_multiple_of(every))
+        .collect())
 }
 
 /// Rope in the old spelling (`rope_theta`, `rope_scaling`) or the new one (`rope_parameters`).
