@@ -16,6 +16,7 @@ pub mod norm;
 pub mod quant;
 pub mod rope;
 
+mod arena;
 mod simd;
 
 pub mod reference;

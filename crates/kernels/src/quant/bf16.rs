@@ -1,17 +1,35 @@
 //! `BF16`: the upper half of an `f32`.
+//!
+//! In a tile, two columns are the 16 pairs of their rows: a shift or a mask makes each an `f32`.
 
-use super::{Format, for_each_block};
+use super::tile::{Vector, float, part};
+use super::{FloatFormat, Format};
 
-pub(super) static FORMAT: Format = Format {
-    name: "BF16",
-    ggml_type: 30,
-    block_len: 1,
-    block_bytes: 2,
-    decode,
-};
+pub(super) static FORMAT: Format = Format::float::<Bf16>("BF16", 30);
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<2, 1>(blocks, out, |block, out| {
-        out[0] = f32::from_bits(u32::from(u16::from_le_bytes(*block)) << 16);
-    });
+struct Bf16;
+
+impl float::Layout for Bf16 {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    fn column<V: Vector>(v: V, block: &[u8], column: usize) -> V::Floats {
+        let pairs = part(block, 64 * (column / 2));
+        if column.is_multiple_of(2) {
+            v.low_bf16(pairs)
+        } else {
+            v.high_bf16(pairs)
+        }
+    }
+}
+
+impl FloatFormat for Bf16 {
+    fn decode(bytes: &[u8]) -> f32 {
+        half::bf16::from_le_bytes(*part(bytes, 0)).to_f32()
+    }
+
+    #[inline(always)]
+    fn place(column: usize) -> (usize, usize) {
+        (64 * (column / 2) + 2 * (column % 2), 4)
+    }
 }

@@ -1,15 +1,30 @@
 //! `F16`: half precision, 5 bits of exponent and 10 of mantissa.
+//!
+//! In a tile, each column is the 16 numbers of its rows.
 
-use super::{Format, f16_at, for_each_block};
+use super::tile::{Vector, float, part};
+use super::{FloatFormat, Format};
 
-pub(super) static FORMAT: Format = Format {
-    name: "F16",
-    ggml_type: 1,
-    block_len: 1,
-    block_bytes: 2,
-    decode,
-};
+pub(super) static FORMAT: Format = Format::float::<F16>("F16", 1);
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<2, 1>(blocks, out, |block, out| out[0] = f16_at(block, 0));
+struct F16;
+
+impl float::Layout for F16 {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    fn column<V: Vector>(v: V, block: &[u8], column: usize) -> V::Floats {
+        v.load_f16(part(block, 32 * column))
+    }
+}
+
+impl FloatFormat for F16 {
+    fn decode(bytes: &[u8]) -> f32 {
+        half::f16::from_le_bytes(*part(bytes, 0)).to_f32()
+    }
+
+    #[inline(always)]
+    fn place(column: usize) -> (usize, usize) {
+        (32 * column, 2)
+    }
 }

@@ -1,15 +1,30 @@
 //! `F32`: plain numbers.
+//!
+//! In a tile, each column is the 16 numbers of its rows.
 
-use super::{Format, for_each_block};
+use super::tile::{Vector, float, part};
+use super::{FloatFormat, Format};
 
-pub(super) static FORMAT: Format = Format {
-    name: "F32",
-    ggml_type: 0,
-    block_len: 1,
-    block_bytes: 4,
-    decode,
-};
+pub(super) static FORMAT: Format = Format::float::<F32>("F32", 0);
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<4, 1>(blocks, out, |block, out| out[0] = f32::from_le_bytes(*block));
+struct F32;
+
+impl float::Layout for F32 {
+    const BYTES: usize = 4;
+
+    #[inline(always)]
+    fn column<V: Vector>(v: V, block: &[u8], column: usize) -> V::Floats {
+        v.load_f32(part(block, 64 * column))
+    }
+}
+
+impl FloatFormat for F32 {
+    fn decode(bytes: &[u8]) -> f32 {
+        f32::from_le_bytes(*part(bytes, 0))
+    }
+
+    #[inline(always)]
+    fn place(column: usize) -> (usize, usize) {
+        (64 * column, 4)
+    }
 }

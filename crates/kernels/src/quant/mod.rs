@@ -18,6 +18,19 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 
+mod block;
+mod k_scales;
+pub(crate) mod panel;
+pub(crate) mod tile;
+
+pub(crate) use block::Numbers;
+use block::{PackedRow, TileRow};
+use tile::float::{self, Float};
+use tile::integer::{self, Integer};
+use tile::{CorrectionKind, Kernels, ROWS, STEP};
+
+use crate::isa::Isa;
+
 /// How weights are stored.
 pub struct Format {
     /// The name as in GGUF files, such as `Q4_K`.
@@ -28,7 +41,17 @@ pub struct Format {
     pub block_len: usize,
     /// Bytes of a block of the file.
     pub block_bytes: usize,
+    /// Columns in a block of a tile: those of a file block or, for float formats, 32.
+    pub(crate) tile_len: usize,
+    /// Bytes of a block of a tile, all 16 rows.
+    pub(crate) tile_bytes: usize,
+    pub(crate) kernels: Kernels,
+    /// For integer formats: columns that share a scale, and a file block as numbers. What the twin is made of.
+    pub(crate) numbers: Option<(usize, fn(&[u8], &mut Numbers))>,
     decode: fn(&[u8], &mut [f32]),
+    /// From up to 16 rows of the file to a tile that holds zeros.
+    pub(crate) pack: fn(rows: &[u8], row_bytes: usize, tile: &mut [u8]),
+    decode_packed: fn(tile: &[u8], row: usize, out: &mut [f32]),
 }
 
 /// All formats, by type number.
@@ -57,7 +80,60 @@ pub fn format_by_ggml_type(ggml_type: u32) -> Option<&'static Format> {
         .find(|format| format.ggml_type == ggml_type)
 }
 
+/// What a format of small integers and scales says of itself, beside the layout of its tiles.
+trait IntegerFormat: integer::Layout {
+    type Block;
+    /// Takes a block of the file apart.
+    fn read(block: &[u8]) -> Self::Block;
+    /// Puts a block into its row of a tile.
+    fn write(block: &Self::Block, to: &mut TileRow<'_>);
+    /// The way back from [`IntegerFormat::write`].
+    fn read_packed(from: PackedRow<'_>) -> Self::Block;
+    /// The meaning of a block; overwrites what it has, and leaves the rest.
+    fn numbers(block: &Self::Block, numbers: &mut Numbers);
+}
+
+/// What a format of floating point numbers says of itself, beside the layout of its tiles.
+trait FloatFormat: float::Layout {
+    /// One number of the file.
+    fn decode(bytes: &[u8]) -> f32;
+    /// Where the number of a column, below 32, lies in row 0 of a block of a tile, and how far it is from row to row.
+    fn place(column: usize) -> (usize, usize);
+}
+
 impl Format {
+    const fn integer<F: IntegerFormat>(name: &'static str, ggml_type: u32) -> Format {
+        Format {
+            name,
+            ggml_type,
+            block_len: F::LEN,
+            block_bytes: F::BYTES,
+            tile_len: F::LEN,
+            tile_bytes: ROWS * F::BYTES,
+            kernels: Kernels::of::<Integer<F>>(),
+            numbers: Some((F::GROUP, |block, numbers| F::numbers(&F::read(block), numbers))),
+            decode: decode_integers::<F>,
+            pack: pack_integers::<F>,
+            decode_packed: decode_packed_integers::<F>,
+        }
+    }
+
+    const fn float<F: FloatFormat>(name: &'static str, ggml_type: u32) -> Format {
+        Format {
+            name,
+            ggml_type,
+            block_len: 1,
+            block_bytes: F::BYTES,
+            tile_len: STEP,
+            tile_bytes: ROWS * STEP * F::BYTES,
+            kernels: Kernels::of::<Float<F>>(),
+            numbers: None,
+            decode: decode_floats::<F>,
+            pack: pack_floats::<F>,
+            decode_packed: decode_packed_floats::<F>,
+        }
+    }
+
     /// Decodes whole blocks of the file to `f32`, bit for bit as the Python package `gguf` does.
     ///
     /// # Panics
@@ -85,6 +161,23 @@ impl Format {
             None
         }
     }
+
+    /// Whether weights have a minimum, beside their scale.
+    pub(crate) fn has_minimum(&self) -> bool {
+        let correction = self.kernels.correction(Isa::Scalar);
+        correction.is_some_and(|correction| correction.kind == CorrectionKind::Minimum)
+    }
+
+    /// Bytes of a tile with rows of this length; `None` if too long to count.
+    pub(crate) fn tile_row_bytes(&self, n_cols: usize) -> Option<usize> {
+        n_cols.div_ceil(self.tile_len).checked_mul(self.tile_bytes)
+    }
+
+    /// One row of a tile, as [`Format::decode`] gives it.
+    pub(crate) fn decode_packed(&self, tile: &[u8], row: usize, out: &mut [f32]) {
+        debug_assert!(row < ROWS && self.tile_row_bytes(out.len()) == Some(tile.len()));
+        (self.decode_packed)(tile, row, out);
+    }
 }
 
 impl std::fmt::Debug for Format {
@@ -101,19 +194,62 @@ impl PartialEq for Format {
 
 impl Eq for Format {}
 
-/// Calls `decode` for each block; the lengths are those that [`Format::decode`] has checked.
-fn for_each_block<const BYTES: usize, const LEN: usize>(
-    blocks: &[u8],
-    out: &mut [f32],
-    decode: impl Fn(&[u8; BYTES], &mut [f32; LEN]),
-) {
-    let (blocks, out) = (blocks.as_chunks::<BYTES>().0, out.as_chunks_mut::<LEN>().0);
-    for (block, out) in blocks.iter().zip(out) {
-        decode(block, out);
+fn decode_integers<F: IntegerFormat>(blocks: &[u8], out: &mut [f32]) {
+    let mut numbers = Numbers::ZERO;
+    for (block, out) in blocks.chunks_exact(F::BYTES).zip(out.chunks_exact_mut(F::LEN)) {
+        F::numbers(&F::read(block), &mut numbers);
+        numbers.weights(F::GROUP, out);
     }
 }
 
-/// The half-precision number at this byte.
-fn f16_at(block: &[u8], at: usize) -> f32 {
-    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+fn pack_integers<F: IntegerFormat>(rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
+    for (at, tile) in tile.chunks_exact_mut(ROWS * F::BYTES).enumerate() {
+        for (row, blocks) in rows.chunks_exact(row_bytes).enumerate() {
+            F::write(
+                &F::read(&blocks[at * F::BYTES..][..F::BYTES]),
+                &mut TileRow { tile, row },
+            );
+        }
+    }
+}
+
+fn decode_packed_integers<F: IntegerFormat>(tile: &[u8], row: usize, out: &mut [f32]) {
+    let mut numbers = Numbers::ZERO;
+    for (tile, out) in tile
+        .chunks_exact(ROWS * F::BYTES)
+        .zip(out.chunks_exact_mut(F::LEN))
+    {
+        F::numbers(&F::read_packed(PackedRow { tile, row }), &mut numbers);
+        numbers.weights(F::GROUP, out);
+    }
+}
+
+fn decode_floats<F: FloatFormat>(blocks: &[u8], out: &mut [f32]) {
+    for (block, out) in blocks.chunks_exact(F::BYTES).zip(out) {
+        *out = F::decode(block);
+    }
+}
+
+fn pack_floats<F: FloatFormat>(rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
+    for (row, numbers) in rows.chunks_exact(row_bytes).enumerate() {
+        let blocks = tile.chunks_exact_mut(ROWS * STEP * F::BYTES);
+        for (tile, numbers) in blocks.zip(numbers.chunks(STEP * F::BYTES)) {
+            for (column, number) in numbers.chunks_exact(F::BYTES).enumerate() {
+                let (at, row_stride) = F::place(column);
+                tile[at + row * row_stride..][..F::BYTES].copy_from_slice(number);
+            }
+        }
+    }
+}
+
+fn decode_packed_floats<F: FloatFormat>(tile: &[u8], row: usize, out: &mut [f32]) {
+    for (tile, out) in tile
+        .chunks_exact(ROWS * STEP * F::BYTES)
+        .zip(out.chunks_mut(STEP))
+    {
+        for (column, out) in out.iter_mut().enumerate() {
+            let (at, row_stride) = F::place(column);
+            *out = F::decode(&tile[at + row * row_stride..][..F::BYTES]);
+        }
+    }
 }

@@ -1,26 +1,79 @@
 //! `Q4_0`: 32 weights of 4 bits and a scale, `w = d (q - 8)`.
 //!
 //! In the file, a block is `d: f16, q: [u8; 16]`, byte `i` with weight `i` in its low half and `i + 16` in its high one.
+//!
+//! In a tile, a block is 16 scales and 4 lines.
 
-use super::{Format, f16_at, for_each_block};
+use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::tile::integer::{self, Values};
+use super::tile::{Vector, part};
+use super::{Format, IntegerFormat};
 
-const LEN: usize = 32;
-const BYTES: usize = 18;
+pub(super) static FORMAT: Format = Format::integer::<Q4_0>("Q4_0", 2);
 
-pub(super) static FORMAT: Format = Format {
-    name: "Q4_0",
-    ggml_type: 2,
-    block_len: LEN,
-    block_bytes: BYTES,
-    decode,
-};
+struct Q4_0;
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<BYTES, LEN>(blocks, out, |block, out| {
-        let d = f16_at(block, 0);
-        for (i, &pair) in block[2..].iter().enumerate() {
-            out[i] = d * (f32::from(pair & 15) - 8.0);
-            out[i + 16] = d * (f32::from(pair >> 4) - 8.0);
+/// Where the parts of a block of a tile begin; the scales come first.
+const LOW: usize = 32;
+
+impl integer::Layout for Q4_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 18;
+    const GROUP: usize = 32;
+    const VALUES: Values = Values::Unsigned { max: 15, offset: 8 };
+    const HAS_MINIMUM: bool = false;
+    type Scales = ();
+
+    #[inline(always)]
+    fn scales<V: Vector>(_v: V, _block: &[u8]) {}
+
+    #[inline(always)]
+    fn line<V: Vector>(v: V, block: &[u8], _step: usize, _group: usize, line: usize) -> V::Bytes {
+        let pair = v.load(part(block, LOW + 64 * (line / 2)));
+        v.and(
+            if line.is_multiple_of(2) {
+                pair
+            } else {
+                v.shift_right(pair, 4)
+            },
+            15,
+        )
+    }
+
+    #[inline(always)]
+    fn scale<V: Vector>(v: V, block: &[u8], _scales: &(), _step: usize, _group: usize) -> V::Floats {
+        v.load_f16(part(block, 0))
+    }
+}
+
+impl IntegerFormat for Q4_0 {
+    type Block = Block<8>;
+
+    fn read(block: &[u8]) -> Self::Block {
+        Block {
+            d: *part(block, 0),
+
+            words: std::array::from_fn(|i| word(block, 2 + i % 4 * 4) >> (i / 4 * 4) & LOW_NIBBLES),
+            ..Block::ZERO
         }
-    });
+    }
+
+    fn write(block: &Self::Block, to: &mut TileRow<'_>) {
+        to.put_half(0, block.d);
+        to.put_nibbles(LOW, &block.words);
+    }
+
+    fn read_packed(from: PackedRow<'_>) -> Self::Block {
+        Block {
+            d: from.half(0),
+
+            words: std::array::from_fn(|i| from.nibbles(LOW, i)),
+            ..Block::ZERO
+        }
+    }
+
+    fn numbers(block: &Self::Block, numbers: &mut Numbers) {
+        numbers.set_values(&block.words, |stored| stored.cast_signed() - 8);
+        numbers.scales[0] = block.d();
+    }
 }

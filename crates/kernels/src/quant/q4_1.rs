@@ -1,26 +1,88 @@
 //! `Q4_1`: 32 weights of 4 bits, a scale and a minimum, `w = d q + m`.
 //!
-//! In the file, a block is `d: f16, m: f16, q: [u8; 16]`, byte `i` with weight `i` in its low half and `i + 16` in its high one.
+//! In the file, a block is `d: f16, m: f16, q: [u8; 16]`,
+//! byte `i` with weight `i` in its low half and `i + 16` in its high one.
+//!
+//! In a tile, a block is 16 scales, 16 minima and 4 lines.
 
-use super::{Format, f16_at, for_each_block};
+use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::tile::integer::{self, Values};
+use super::tile::{Vector, part};
+use super::{Format, IntegerFormat};
 
-const LEN: usize = 32;
-const BYTES: usize = 20;
+pub(super) static FORMAT: Format = Format::integer::<Q4_1>("Q4_1", 3);
 
-pub(super) static FORMAT: Format = Format {
-    name: "Q4_1",
-    ggml_type: 3,
-    block_len: LEN,
-    block_bytes: BYTES,
-    decode,
-};
+struct Q4_1;
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<BYTES, LEN>(blocks, out, |block, out| {
-        let (d, m) = (f16_at(block, 0), f16_at(block, 2));
-        for (i, &pair) in block[4..].iter().enumerate() {
-            out[i] = d * f32::from(pair & 15) + m;
-            out[i + 16] = d * f32::from(pair >> 4) + m;
+/// Where the parts of a block of a tile begin; the scales come first.
+const MINIMA: usize = 32;
+const LOW: usize = 64;
+
+impl integer::Layout for Q4_1 {
+    const LEN: usize = 32;
+    const BYTES: usize = 20;
+    const GROUP: usize = 32;
+    const VALUES: Values = Values::Unsigned { max: 15, offset: 0 };
+    const HAS_MINIMUM: bool = true;
+    type Scales = ();
+
+    #[inline(always)]
+    fn scales<V: Vector>(_v: V, _block: &[u8]) {}
+
+    #[inline(always)]
+    fn line<V: Vector>(v: V, block: &[u8], _step: usize, _group: usize, line: usize) -> V::Bytes {
+        let pair = v.load(part(block, LOW + 64 * (line / 2)));
+        v.and(
+            if line.is_multiple_of(2) {
+                pair
+            } else {
+                v.shift_right(pair, 4)
+            },
+            15,
+        )
+    }
+
+    #[inline(always)]
+    fn scale<V: Vector>(v: V, block: &[u8], _scales: &(), _step: usize, _group: usize) -> V::Floats {
+        v.load_f16(part(block, 0))
+    }
+
+    #[inline(always)]
+    fn minimum<V: Vector>(v: V, block: &[u8], _scales: &(), _step: usize, _group: usize) -> V::Floats {
+        v.load_f16(part(block, MINIMA))
+    }
+}
+
+impl IntegerFormat for Q4_1 {
+    type Block = Block<8>;
+
+    fn read(block: &[u8]) -> Self::Block {
+        Block {
+            d: *part(block, 0),
+            m: *part(block, 2),
+            words: std::array::from_fn(|i| word(block, 4 + i % 4 * 4) >> (i / 4 * 4) & LOW_NIBBLES),
+            ..Block::ZERO
         }
-    });
+    }
+
+    fn write(block: &Self::Block, to: &mut TileRow<'_>) {
+        to.put_half(0, block.d);
+        to.put_half(MINIMA, block.m);
+        to.put_nibbles(LOW, &block.words);
+    }
+
+    fn read_packed(from: PackedRow<'_>) -> Self::Block {
+        Block {
+            d: from.half(0),
+            m: from.half(MINIMA),
+            words: std::array::from_fn(|i| from.nibbles(LOW, i)),
+            ..Block::ZERO
+        }
+    }
+
+    fn numbers(block: &Self::Block, numbers: &mut Numbers) {
+        numbers.set_values(&block.words, |stored| stored.cast_signed());
+        numbers.scales[0] = block.d();
+        numbers.minima[0] = block.m();
+    }
 }

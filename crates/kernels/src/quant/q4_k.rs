@@ -2,43 +2,102 @@
 //!
 //! In the file, a block is `d: f16, dmin: f16, scales: [u8; 12], q: [u8; 128]`: each 32 bytes of `q` hold two groups, the first in
 //! the low halves.
+//!
+//! In a tile, a block is 16 `d`, 16 `dmin`, 12 runs of 16 scale bytes, and 4 lines for each of the 8 groups.
 
-use super::{Format, f16_at, for_each_block};
+use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::k_scales::{self, KScales};
+use super::tile::integer::{self, Values};
+use super::tile::{Vector, part};
+use super::{Format, IntegerFormat};
 
-const LEN: usize = 256;
-const BYTES: usize = 144;
+pub(super) static FORMAT: Format = Format::integer::<Q4K>("Q4_K", 12);
 
-pub(super) static FORMAT: Format = Format {
-    name: "Q4_K",
-    ggml_type: 12,
-    block_len: LEN,
-    block_bytes: BYTES,
-    decode,
-};
+struct Q4K;
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<BYTES, LEN>(blocks, out, |block, out| {
-        let (d, d_min) = (f16_at(block, 0), f16_at(block, 2));
-        for (group, out) in out.chunks_exact_mut(32).enumerate() {
-            let (scale, min) = scale_and_min(&block[4..16], group);
-            let (scale, min) = (d * f32::from(scale), d_min * f32::from(min));
-            for (out, &pair) in out.iter_mut().zip(&block[16 + group / 2 * 32..]) {
-                *out = scale * f32::from(pair >> (group % 2 * 4) & 15) - min;
-            }
-        }
-    });
+/// Where the parts of a block of a tile begin; `d` comes first.
+const MINIMA: usize = 32;
+const SCALES: usize = 64;
+const LOW: usize = SCALES + 12 * 16;
+const GROUP_BYTES: usize = 4 * 64;
+
+impl integer::Layout for Q4K {
+    const LEN: usize = 256;
+    const BYTES: usize = 144;
+    const GROUP: usize = 32;
+    const VALUES: Values = Values::Unsigned { max: 15, offset: 0 };
+    const HAS_MINIMUM: bool = true;
+    type Scales = KScales;
+
+    #[inline(always)]
+    fn scales<V: Vector>(v: V, block: &[u8]) -> KScales {
+        KScales::unpack(v, part(block, SCALES))
+    }
+
+    #[inline(always)]
+    fn line<V: Vector>(v: V, block: &[u8], step: usize, _group: usize, line: usize) -> V::Bytes {
+        let pair = v.load(part(block, LOW + GROUP_BYTES * step + 64 * (line / 2)));
+        v.and(
+            if line.is_multiple_of(2) {
+                pair
+            } else {
+                v.shift_right(pair, 4)
+            },
+            15,
+        )
+    }
+
+    #[inline(always)]
+    fn scale<V: Vector>(v: V, block: &[u8], scales: &KScales, step: usize, _group: usize) -> V::Floats {
+        v.mul(v.load_f16(part(block, 0)), v.load_u8(scales.scale(step)))
+    }
+
+    #[inline(always)]
+    fn minimum<V: Vector>(v: V, block: &[u8], scales: &KScales, step: usize, _group: usize) -> V::Floats {
+        let d_min = v.mul(v.load_f16(part(block, MINIMA)), v.splat(-1.0));
+        v.mul(d_min, v.load_u8(scales.minimum(step)))
+    }
 }
 
-/// Scale and minimum of a group, 6 bits each: for the first 4 groups in the low bits of bytes 0..4 and 4..8; for the
-/// others 4 bits in bytes 8..12 and 2 in the high bits of the former.
-fn scale_and_min(packed: &[u8], group: usize) -> (u8, u8) {
-    if group < 4 {
-        (packed[group] & 63, packed[group + 4] & 63)
-    } else {
-        let low = packed[group + 4];
-        (
-            low & 15 | packed[group - 4] >> 6 << 4,
-            low >> 4 | packed[group] >> 6 << 4,
-        )
+impl IntegerFormat for Q4K {
+    type Block = Block<64>;
+
+    fn read(block: &[u8]) -> Self::Block {
+        Block {
+            d: *part(block, 0),
+            m: *part(block, 2),
+            scales: k_scales::read(part(block, 4)),
+            words: std::array::from_fn(|i| {
+                let (group, i) = (i / 8, i % 8);
+                word(block, 16 + group / 2 * 32 + 4 * i) >> (group % 2 * 4) & LOW_NIBBLES
+            }),
+        }
+    }
+
+    fn write(block: &Self::Block, to: &mut TileRow<'_>) {
+        to.put_half(0, block.d);
+        to.put_half(MINIMA, block.m);
+        to.put_bytes(SCALES, &block.scales[..12]);
+        for (group, words) in block.words.chunks_exact(8).enumerate() {
+            to.put_nibbles(LOW + GROUP_BYTES * group, words);
+        }
+    }
+
+    fn read_packed(from: PackedRow<'_>) -> Self::Block {
+        Block {
+            d: from.half(0),
+            m: from.half(MINIMA),
+            scales: k_scales::read(&from.bytes(SCALES)),
+            words: std::array::from_fn(|i| from.nibbles(LOW + GROUP_BYTES * (i / 8), i % 8)),
+        }
+    }
+
+    fn numbers(block: &Self::Block, numbers: &mut Numbers) {
+        numbers.set_values(&block.words, u8::cast_signed);
+        for group in 0..8 {
+            let (scale, minimum) = k_scales::scale_and_minimum(&block.scales, group);
+            numbers.scales[group] = block.d() * f32::from(scale);
+            numbers.minima[group] = -(block.m() * f32::from(minimum));
+        }
     }
 }

@@ -2,28 +2,92 @@
 //!
 //! In the file, a block is `d: f16, high: u32, q: [u8; 16]`: bit `i` of `high` is the fifth bit of weight `i`; byte `i` has weight `i`
 //! in its low half and `i + 16` in its high one.
+//!
+//! In a tile, a block is 16 scales, a line of the fifth bits and 4 lines of the others.
 
-use super::{Format, f16_at, for_each_block};
+use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, spread_bits, word};
+use super::tile::integer::{self, Values};
+use super::tile::{Vector, part};
+use super::{Format, IntegerFormat};
 
-const LEN: usize = 32;
-const BYTES: usize = 22;
+pub(super) static FORMAT: Format = Format::integer::<Q5_0>("Q5_0", 6);
 
-pub(super) static FORMAT: Format = Format {
-    name: "Q5_0",
-    ggml_type: 6,
-    block_len: LEN,
-    block_bytes: BYTES,
-    decode,
-};
+struct Q5_0;
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<BYTES, LEN>(blocks, out, |block, out| {
-        let d = f16_at(block, 0);
-        let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
-        let fifth = |i: usize| ((high >> i & 1) << 4) as u8;
-        for (i, &pair) in block[6..].iter().enumerate() {
-            out[i] = d * (f32::from(pair & 15 | fifth(i)) - 16.0);
-            out[i + 16] = d * (f32::from(pair >> 4 | fifth(i + 16)) - 16.0);
+/// Where the parts of a block of a tile begin; the scales come first.
+const HIGH: usize = 32;
+const LOW: usize = 96;
+
+impl integer::Layout for Q5_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 22;
+    const GROUP: usize = 32;
+    const VALUES: Values = Values::Unsigned { max: 31, offset: 16 };
+    const HAS_MINIMUM: bool = false;
+    type Scales = ();
+
+    #[inline(always)]
+    fn scales<V: Vector>(_v: V, _block: &[u8]) {}
+
+    #[inline(always)]
+    fn line<V: Vector>(v: V, block: &[u8], _step: usize, _group: usize, line: usize) -> V::Bytes {
+        let pair = v.load(part(block, LOW + 64 * (line / 2)));
+        let low = v.and(
+            if line.is_multiple_of(2) {
+                pair
+            } else {
+                v.shift_right(pair, 4)
+            },
+            15,
+        );
+        let bits = v.load(part(block, HIGH));
+        let bits = if line < 4 {
+            v.shift_left(bits, 4 - line as u32)
+        } else {
+            v.shift_right(bits, line as u32 - 4)
+        };
+        v.or(low, v.and(bits, 16))
+    }
+
+    #[inline(always)]
+    fn scale<V: Vector>(v: V, block: &[u8], _scales: &(), _step: usize, _group: usize) -> V::Floats {
+        v.load_f16(part(block, 0))
+    }
+}
+
+impl IntegerFormat for Q5_0 {
+    type Block = Block<8>;
+
+    fn read(block: &[u8]) -> Self::Block {
+        let high = word(block, 2);
+        Block {
+            d: *part(block, 0),
+
+            words: std::array::from_fn(|i| {
+                let low = word(block, 6 + i % 4 * 4) >> (i / 4 * 4) & LOW_NIBBLES;
+                low | spread_bits(high >> (4 * i)) << 4
+            }),
+            ..Block::ZERO
         }
-    });
+    }
+
+    fn write(block: &Self::Block, to: &mut TileRow<'_>) {
+        to.put_half(0, block.d);
+        to.put_bits(HIGH, block.words.map(|word| word >> 4));
+        to.put_nibbles(LOW, &block.words);
+    }
+
+    fn read_packed(from: PackedRow<'_>) -> Self::Block {
+        Block {
+            d: from.half(0),
+
+            words: std::array::from_fn(|i| from.nibbles(LOW, i) | from.bits(HIGH, i) << 4),
+            ..Block::ZERO
+        }
+    }
+
+    fn numbers(block: &Self::Block, numbers: &mut Numbers) {
+        numbers.set_values(&block.words, |stored| stored.cast_signed() - 16);
+        numbers.scales[0] = block.d();
+    }
 }

@@ -2,45 +2,118 @@
 //!
 //! In the file, a block is `d: f16, dmin: f16, scales: [u8; 12], high: [u8; 32], low: [u8; 128]`: each 32 bytes of `low` hold two
 //! groups, the first in the low halves; bit `g` of `high[i]` is the fifth bit of weight `i` of group `g`.
+//!
+//! In a tile, a block is 16 `d`, 16 `dmin`, 12 runs of 16 scale bytes, and for each of the 8 groups a line of the fifth bits and
+//! 4 lines of the others.
 
-use super::{Format, f16_at, for_each_block};
+use super::block::{Block, LOW_BITS, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::k_scales::{self, KScales};
+use super::tile::integer::{self, Values};
+use super::tile::{Vector, part};
+use super::{Format, IntegerFormat};
 
-const LEN: usize = 256;
-const BYTES: usize = 176;
+pub(super) static FORMAT: Format = Format::integer::<Q5K>("Q5_K", 13);
 
-pub(super) static FORMAT: Format = Format {
-    name: "Q5_K",
-    ggml_type: 13,
-    block_len: LEN,
-    block_bytes: BYTES,
-    decode,
-};
+struct Q5K;
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<BYTES, LEN>(blocks, out, |block, out| {
-        let (d, d_min) = (f16_at(block, 0), f16_at(block, 2));
-        for (group, out) in out.chunks_exact_mut(32).enumerate() {
-            let (scale, min) = scale_and_min(&block[4..16], group);
-            let (scale, min) = (d * f32::from(scale), d_min * f32::from(min));
-            for (i, out) in out.iter_mut().enumerate() {
-                let low = block[48 + group / 2 * 32 + i] >> (group % 2 * 4) & 15;
-                let high = block[16 + i] >> group & 1;
-                *out = scale * f32::from(low | high << 4) - min;
-            }
-        }
-    });
+/// Where the parts of a block of a tile begin; `d` comes first.
+const MINIMA: usize = 32;
+const SCALES: usize = 64;
+const GROUPS: usize = SCALES + 12 * 16;
+/// The fifth bits, then the lines of the others.
+const GROUP_BYTES: usize = 5 * 64;
+
+impl integer::Layout for Q5K {
+    const LEN: usize = 256;
+    const BYTES: usize = 176;
+    const GROUP: usize = 32;
+    const VALUES: Values = Values::Unsigned { max: 31, offset: 0 };
+    const HAS_MINIMUM: bool = true;
+    type Scales = KScales;
+
+    #[inline(always)]
+    fn scales<V: Vector>(v: V, block: &[u8]) -> KScales {
+        KScales::unpack(v, part(block, SCALES))
+    }
+
+    #[inline(always)]
+    fn line<V: Vector>(v: V, block: &[u8], step: usize, _group: usize, line: usize) -> V::Bytes {
+        let group = GROUPS + GROUP_BYTES * step;
+        let pair = v.load(part(block, group + 64 + 64 * (line / 2)));
+        let low = v.and(
+            if line.is_multiple_of(2) {
+                pair
+            } else {
+                v.shift_right(pair, 4)
+            },
+            15,
+        );
+        let bits = v.load(part(block, group));
+        let bits = if line < 4 {
+            v.shift_left(bits, 4 - line as u32)
+        } else {
+            v.shift_right(bits, line as u32 - 4)
+        };
+        v.or(low, v.and(bits, 16))
+    }
+
+    #[inline(always)]
+    fn scale<V: Vector>(v: V, block: &[u8], scales: &KScales, step: usize, _group: usize) -> V::Floats {
+        v.mul(v.load_f16(part(block, 0)), v.load_u8(scales.scale(step)))
+    }
+
+    #[inline(always)]
+    fn minimum<V: Vector>(v: V, block: &[u8], scales: &KScales, step: usize, _group: usize) -> V::Floats {
+        let d_min = v.mul(v.load_f16(part(block, MINIMA)), v.splat(-1.0));
+        v.mul(d_min, v.load_u8(scales.minimum(step)))
+    }
 }
 
-/// Scale and minimum of a group, 6 bits each: for the first 4 groups in the low bits of bytes 0..4 and 4..8; for the
-/// others 4 bits in bytes 8..12 and 2 in the high bits of the former.
-fn scale_and_min(packed: &[u8], group: usize) -> (u8, u8) {
-    if group < 4 {
-        (packed[group] & 63, packed[group + 4] & 63)
-    } else {
-        let low = packed[group + 4];
-        (
-            low & 15 | packed[group - 4] >> 6 << 4,
-            low >> 4 | packed[group] >> 6 << 4,
-        )
+impl IntegerFormat for Q5K {
+    type Block = Block<64>;
+
+    fn read(block: &[u8]) -> Self::Block {
+        Block {
+            d: *part(block, 0),
+            m: *part(block, 2),
+            scales: k_scales::read(part(block, 4)),
+            words: std::array::from_fn(|i| {
+                let (group, i) = (i / 8, i % 8);
+                let low = word(block, 48 + group / 2 * 32 + 4 * i) >> (group % 2 * 4) & LOW_NIBBLES;
+                low | (word(block, 16 + 4 * i) >> group & LOW_BITS) << 4
+            }),
+        }
+    }
+
+    fn write(block: &Self::Block, to: &mut TileRow<'_>) {
+        to.put_half(0, block.d);
+        to.put_half(MINIMA, block.m);
+        to.put_bytes(SCALES, &block.scales[..12]);
+        for (group, words) in block.words.as_chunks::<8>().0.iter().enumerate() {
+            let group = GROUPS + GROUP_BYTES * group;
+            to.put_bits(group, words.map(|word| word >> 4));
+            to.put_nibbles(group + 64, words);
+        }
+    }
+
+    fn read_packed(from: PackedRow<'_>) -> Self::Block {
+        Block {
+            d: from.half(0),
+            m: from.half(MINIMA),
+            scales: k_scales::read(&from.bytes(SCALES)),
+            words: std::array::from_fn(|i| {
+                let (group, i) = (GROUPS + GROUP_BYTES * (i / 8), i % 8);
+                from.nibbles(group + 64, i) | from.bits(group, i) << 4
+            }),
+        }
+    }
+
+    fn numbers(block: &Self::Block, numbers: &mut Numbers) {
+        numbers.set_values(&block.words, u8::cast_signed);
+        for group in 0..8 {
+            let (scale, minimum) = k_scales::scale_and_minimum(&block.scales, group);
+            numbers.scales[group] = block.d() * f32::from(scale);
+            numbers.minima[group] = -(block.m() * f32::from(minimum));
+        }
     }
 }

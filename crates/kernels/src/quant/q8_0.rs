@@ -1,25 +1,72 @@
 //! `Q8_0`: 32 signed bytes and a scale, `w = d q`.
 //!
 //! In the file, a block is `d: f16, q: [i8; 32]`.
+//!
+//! In a tile, a block is 16 scales and 8 lines.
 
-use super::{Format, f16_at, for_each_block};
+use super::block::{Block, Numbers, PackedRow, TileRow, word};
+use super::tile::integer::{self, Values};
+use super::tile::{Vector, part};
+use super::{Format, IntegerFormat};
 
-const LEN: usize = 32;
-const BYTES: usize = 34;
+pub(super) static FORMAT: Format = Format::integer::<Q8_0>("Q8_0", 8);
 
-pub(super) static FORMAT: Format = Format {
-    name: "Q8_0",
-    ggml_type: 8,
-    block_len: LEN,
-    block_bytes: BYTES,
-    decode,
-};
+struct Q8_0;
 
-fn decode(blocks: &[u8], out: &mut [f32]) {
-    for_each_block::<BYTES, LEN>(blocks, out, |block, out| {
-        let d = f16_at(block, 0);
-        for (out, &q) in out.iter_mut().zip(&block[2..]) {
-            *out = d * f32::from(q.cast_signed());
+/// Where the parts of a block of a tile begin; the scales come first.
+const LINES: usize = 32;
+
+impl integer::Layout for Q8_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 34;
+    const GROUP: usize = 32;
+    const VALUES: Values = Values::Signed;
+    const HAS_MINIMUM: bool = false;
+    type Scales = ();
+
+    #[inline(always)]
+    fn scales<V: Vector>(_v: V, _block: &[u8]) {}
+
+    #[inline(always)]
+    fn line<V: Vector>(v: V, block: &[u8], _step: usize, _group: usize, line: usize) -> V::Bytes {
+        v.load(part(block, LINES + 64 * line))
+    }
+
+    #[inline(always)]
+    fn scale<V: Vector>(v: V, block: &[u8], _scales: &(), _step: usize, _group: usize) -> V::Floats {
+        v.load_f16(part(block, 0))
+    }
+}
+
+impl IntegerFormat for Q8_0 {
+    type Block = Block<8>;
+
+    fn read(block: &[u8]) -> Self::Block {
+        Block {
+            d: *part(block, 0),
+            words: std::array::from_fn(|i| word(block, 2 + 4 * i)),
+            ..Block::ZERO
         }
-    });
+    }
+
+    fn write(block: &Self::Block, to: &mut TileRow<'_>) {
+        to.put_half(0, block.d);
+        for (line, &word) in block.words.iter().enumerate() {
+            to.put_word(LINES + 64 * line, word);
+        }
+    }
+
+    fn read_packed(from: PackedRow<'_>) -> Self::Block {
+        let words = std::array::from_fn(|line| from.word(LINES + 64 * line));
+        Block {
+            d: from.half(0),
+            words,
+            ..Block::ZERO
+        }
+    }
+
+    fn numbers(block: &Self::Block, numbers: &mut Numbers) {
+        numbers.set_values(&block.words, u8::cast_signed);
+        numbers.scales[0] = block.d();
+    }
 }

@@ -1,0 +1,61 @@
+//! The 8 scales and 8 minima, 6 bits each, that some formats pack into 12 bytes: for the first 4 groups they are the low
+//! bits of bytes 0 to 3 and 4 to 7; for the others, 4 bits are in bytes 8 to 11 (the scale in the low half) and 2 in the
+//! high bits of the former.
+
+use super::tile::{Vector, part};
+
+/// The packed bytes, filled up.
+pub(super) fn read(packed: &[u8; 12]) -> [u8; 16] {
+    let mut scales = [0; 16];
+    scales[..12].copy_from_slice(packed);
+    scales
+}
+
+/// Scale and minimum of a group.
+pub(super) fn scale_and_minimum(packed: &[u8; 16], group: usize) -> (u8, u8) {
+    if group < 4 {
+        return (packed[group] & 63, packed[group + 4] & 63);
+    }
+    let low = packed[group + 4];
+    (
+        low & 15 | packed[group - 4] >> 6 << 4,
+        low >> 4 | packed[group] >> 6 << 4,
+    )
+}
+
+/// Scales and minima of all groups of a block, for the 16 rows of a tile.
+pub(super) struct KScales {
+    scales: [[u8; 64]; 2],
+    minima: [[u8; 64]; 2],
+}
+
+impl KScales {
+    /// From 12 runs of 16 bytes, each one of the packed bytes of all rows.
+    #[inline(always)]
+    pub(super) fn unpack<V: Vector>(v: V, packed: &[u8; 192]) -> KScales {
+        let mut unpacked = KScales {
+            scales: [[0; 64]; 2],
+            minima: [[0; 64]; 2],
+        };
+        let [a, b, c] = [0, 64, 128].map(|at| v.load(part(packed, at)));
+        v.store_bytes(v.and(a, 63), &mut unpacked.scales[0]);
+        v.store_bytes(v.and(b, 63), &mut unpacked.minima[0]);
+        let high = |bytes| v.and(v.shift_right(bytes, 2), 48);
+        v.store_bytes(v.or(v.and(c, 15), high(a)), &mut unpacked.scales[1]);
+        v.store_bytes(
+            v.or(v.and(v.shift_right(c, 4), 15), high(b)),
+            &mut unpacked.minima[1],
+        );
+        unpacked
+    }
+
+    #[inline(always)]
+    pub(super) fn scale(&self, group: usize) -> &[u8; 16] {
+        part(self.scales.as_flattened(), 16 * group)
+    }
+
+    #[inline(always)]
+    pub(super) fn minimum(&self, group: usize) -> &[u8; 16] {
+        part(self.minima.as_flattened(), 16 * group)
+    }
+}

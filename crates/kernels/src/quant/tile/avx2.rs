@@ -1,0 +1,271 @@
+//! Two AVX2 registers: rows 0 to 7 and 8 to 15.
+//!
+//! There is no instruction that adds 4 products of bytes to a 32-bit lane, only one that adds 2 to a 16-bit lane, so
+//! sums run in 16 bits for as many lines as the format's largest value allows, and are then widened.
+
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector};
+
+/// 12 registers of sums, 2 of weights and one of activations.
+pub(super) const MAX_COLUMNS: usize = 6;
+
+/// Proof that the CPU has AVX2, FMA and F16C: what all `unsafe` blocks of this file rest on.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+pub(super) struct Kernels<T>(PhantomData<T>);
+
+impl<T: Tile> Kernels<T> {
+    pub(super) const LIST: &'static [Kernel] = &[
+        kernel::<T, 1>,
+        kernel::<T, 2>,
+        kernel::<T, 3>,
+        kernel::<T, 4>,
+        kernel::<T, 5>,
+        kernel::<T, MAX_COLUMNS>,
+    ];
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
+    T::run::<Avx2, M>(Avx2(()), tile, panel, out);
+}
+
+type Pair = [__m256i; 2];
+type FloatPair = [__m256; 2];
+
+#[inline(always)]
+fn zip<T: Copy, U: Copy, W>(a: [T; 2], b: [U; 2], f: impl Fn(T, U) -> W) -> [W; 2] {
+    [f(a[0], b[0]), f(a[1], b[1])]
+}
+
+impl Vector for Avx2 {
+    type Bytes = Pair;
+    type Partial = Pair;
+    type Ints = Pair;
+    type Floats = FloatPair;
+
+    const SIGNED_OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn lines_per_partial(max: u8) -> usize {
+        // Two products go to each 16-bit lane per line; activations are at most 127.
+        i16::MAX as usize / (2 * 127 * max as usize)
+    }
+
+    #[inline(always)]
+    fn load(self, line: &[u8; 64]) -> Pair {
+        let at = line.as_ptr().cast::<__m256i>();
+        // SAFETY: AVX2 is there, see the type; the line has 64 bytes.
+        unsafe { [_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))] }
+    }
+
+    #[inline(always)]
+    fn and(self, bytes: Pair, mask: u8) -> Pair {
+        // SAFETY: AVX2 is there, see the type.
+        bytes.map(|bytes| unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(mask.cast_signed())) })
+    }
+
+    #[inline(always)]
+    fn or(self, a: Pair, b: Pair) -> Pair {
+        // SAFETY: AVX2 is there, see the type.
+        zip(a, b, |a, b| unsafe { _mm256_or_si256(a, b) })
+    }
+
+    #[inline(always)]
+    fn shift_left(self, bytes: Pair, bits: u32) -> Pair {
+        // SAFETY: AVX2 is there, see the type.
+        bytes.map(|bytes| unsafe { _mm256_sll_epi16(bytes, _mm_cvtsi32_si128(bits.cast_signed())) })
+    }
+
+    #[inline(always)]
+    fn shift_right(self, bytes: Pair, bits: u32) -> Pair {
+        // SAFETY: AVX2 is there, see the type.
+        bytes.map(|bytes| unsafe { _mm256_srl_epi16(bytes, _mm_cvtsi32_si128(bits.cast_signed())) })
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &[i8; 16], bytes: Pair) -> Pair {
+        // SAFETY: AVX2 is there, see the type; the table has 16 bytes.
+        unsafe {
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            bytes.map(|bytes| _mm256_shuffle_epi8(table, bytes))
+        }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> Pair {
+        // SAFETY: AVX2 is there, see the type.
+        [unsafe { _mm256_set1_epi32(value) }; 2]
+    }
+
+    #[inline(always)]
+    fn open(self, _start: Pair) -> Pair {
+        self.splat_int(0)
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Pair, unsigned: Pair, word: i32) -> Pair {
+        let x = self.splat_int(word);
+        // SAFETY: AVX2 is there, see the type.
+        let products = zip(unsigned, x, |unsigned, x| unsafe {
+            _mm256_maddubs_epi16(unsigned, x)
+        });
+        // SAFETY: AVX2 is there, see the type.
+        zip(sum, products, |sum, products| unsafe {
+            _mm256_add_epi16(sum, products)
+        })
+    }
+
+    #[inline(always)]
+    fn signed(self, bytes: Pair) -> Pair {
+        bytes
+    }
+
+    /// The sign moves from the weight to the activation, which is never -128; two products of at most 127 * 128 fit.
+    #[inline(always)]
+    fn dot_signed(self, sum: Pair, signed: Pair, word: i32) -> Pair {
+        let x = self.splat_int(word);
+        // SAFETY: AVX2 is there, see the type.
+        let products = zip(signed, x, |signed, x| unsafe {
+            _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(x, signed))
+        });
+        // SAFETY: AVX2 is there, see the type.
+        zip(sum, products, |sum, products| unsafe {
+            _mm256_add_epi16(sum, products)
+        })
+    }
+
+    #[inline(always)]
+    fn close(self, start: Pair, sum: Pair) -> Pair {
+        // SAFETY: AVX2 is there, see the type.
+        zip(start, sum, |start, sum| unsafe {
+            _mm256_add_epi32(start, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)))
+        })
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: Pair) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        ints.map(|ints| unsafe { _mm256_cvtepi32_ps(ints) })
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        [unsafe { _mm256_set1_ps(value) }; 2]
+    }
+
+    #[inline(always)]
+    fn add(self, a: FloatPair, b: FloatPair) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        zip(a, b, |a, b| unsafe { _mm256_add_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn mul(self, a: FloatPair, b: FloatPair) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        zip(a, b, |a, b| unsafe { _mm256_mul_ps(a, b) })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: FloatPair, b: FloatPair, c: FloatPair) -> FloatPair {
+        // SAFETY: FMA is there, see the type.
+        unsafe {
+            [
+                _mm256_fmadd_ps(a[0], b[0], c[0]),
+                _mm256_fmadd_ps(a[1], b[1], c[1]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn load_f32(self, numbers: &[u8; 64]) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        self.load(numbers)
+            .map(|bits| unsafe { _mm256_castsi256_ps(bits) })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, numbers: &[u8; 32]) -> FloatPair {
+        let at = numbers.as_ptr().cast::<__m128i>();
+        // SAFETY: F16C is there, see the type; there are 32 bytes.
+        unsafe {
+            [
+                _mm256_cvtph_ps(_mm_loadu_si128(at)),
+                _mm256_cvtph_ps(_mm_loadu_si128(at.add(1))),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn load_u8(self, numbers: &[u8; 16]) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type; there are 16 bytes.
+        self.to_floats(unsafe {
+            let bytes = _mm_loadu_si128(numbers.as_ptr().cast());
+            [
+                _mm256_cvtepu8_epi32(bytes),
+                _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes)),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn load_i8(self, numbers: &[u8; 16]) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type; there are 16 bytes.
+        self.to_floats(unsafe {
+            let bytes = _mm_loadu_si128(numbers.as_ptr().cast());
+            [
+                _mm256_cvtepi8_epi32(bytes),
+                _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, words: &[u8; 64]) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        self.load(words)
+            .map(|words| unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words)) })
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, words: &[u8; 64]) -> FloatPair {
+        // SAFETY: AVX2 is there, see the type.
+        self.load(words).map(|words| unsafe {
+            _mm256_castsi256_ps(_mm256_and_si256(
+                words,
+                _mm256_set1_epi32(0xffff_0000_u32.cast_signed()),
+            ))
+        })
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: FloatPair, to: &mut PerRow) {
+        let to = to.0.as_mut_ptr();
+        const { assert!(ROWS == 16) };
+        // SAFETY: AVX2 is there, see the type; there is room for 16 numbers.
+        unsafe {
+            _mm256_storeu_ps(to, numbers[0]);
+            _mm256_storeu_ps(to.add(8), numbers[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, bytes: Pair, to: &mut [u8; 64]) {
+        let to = to.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: AVX2 is there, see the type; there is room for 64 bytes.
+        unsafe {
+            _mm256_storeu_si256(to, bytes[0]);
+            _mm256_storeu_si256(to.add(1), bytes[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch reads nothing that the program can see and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+}

@@ -1,0 +1,213 @@
+//! One AVX-512 register, and VNNI, which adds 4 products of bytes to each 32-bit lane.
+
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+use super::{Kernel, Panel, PerRow, Tile, Vector};
+
+/// 12 registers of sums of products, 12 of results, and the rest for weights and scales.
+pub(super) const MAX_COLUMNS: usize = super::MAX_COLUMNS;
+
+/// Proof that the CPU has AVX-512 F, BW, VL, DQ and VNNI: what all `unsafe` blocks of this file rest on.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+pub(super) struct Kernels<T>(PhantomData<T>);
+
+impl<T: Tile> Kernels<T> {
+    pub(super) const LIST: &'static [Kernel] = &[
+        kernel::<T, 1>,
+        kernel::<T, 2>,
+        kernel::<T, 3>,
+        kernel::<T, 4>,
+        kernel::<T, 5>,
+        kernel::<T, 6>,
+        kernel::<T, 7>,
+        kernel::<T, 8>,
+        kernel::<T, 9>,
+        kernel::<T, 10>,
+        kernel::<T, 11>,
+        kernel::<T, MAX_COLUMNS>,
+    ];
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
+    T::run::<Avx512, M>(Avx512(()), tile, panel, out);
+}
+
+impl Vector for Avx512 {
+    type Bytes = __m512i;
+    type Partial = __m512i;
+    type Ints = __m512i;
+    type Floats = __m512;
+
+    // The instruction multiplies unsigned weights with signed activations.
+    const SIGNED_OFFSET: i32 = 128;
+
+    #[inline(always)]
+    fn lines_per_partial(_max: u8) -> usize {
+        usize::MAX
+    }
+
+    #[inline(always)]
+    fn load(self, line: &[u8; 64]) -> __m512i {
+        // SAFETY: AVX-512 is there, see the type; the line has 64 bytes.
+        unsafe { _mm512_loadu_si512(line.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn and(self, bytes: __m512i, mask: u8) -> __m512i {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_and_si512(bytes, _mm512_set1_epi8(mask.cast_signed())) }
+    }
+
+    #[inline(always)]
+    fn or(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_or_si512(a, b) }
+    }
+
+    #[inline(always)]
+    fn shift_left(self, bytes: __m512i, bits: u32) -> __m512i {
+        // SAFETY: AVX-512 BW is there, see the type.
+        unsafe { _mm512_sll_epi16(bytes, _mm_cvtsi32_si128(bits.cast_signed())) }
+    }
+
+    #[inline(always)]
+    fn shift_right(self, bytes: __m512i, bits: u32) -> __m512i {
+        // SAFETY: AVX-512 BW is there, see the type.
+        unsafe { _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(bits.cast_signed())) }
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &[i8; 16], bytes: __m512i) -> __m512i {
+        // SAFETY: AVX-512 BW is there, see the type; the table has 16 bytes.
+        unsafe {
+            _mm512_shuffle_epi8(
+                _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())),
+                bytes,
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> __m512i {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn open(self, start: __m512i) -> __m512i {
+        start
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, unsigned: __m512i, word: i32) -> __m512i {
+        // SAFETY: VNNI is there, see the type.
+        unsafe { _mm512_dpbusd_epi32(sum, unsigned, _mm512_set1_epi32(word)) }
+    }
+
+    #[inline(always)]
+    fn signed(self, bytes: __m512i) -> __m512i {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_xor_si512(bytes, _mm512_set1_epi8(-128)) }
+    }
+
+    #[inline(always)]
+    fn dot_signed(self, sum: __m512i, signed: __m512i, word: i32) -> __m512i {
+        self.dot(sum, signed, word)
+    }
+
+    #[inline(always)]
+    fn close(self, _start: __m512i, sum: __m512i) -> __m512i {
+        sum
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: __m512i) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_cvtepi32_ps(ints) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn load_f32(self, numbers: &[u8; 64]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type; there are 64 bytes.
+        unsafe { _mm512_loadu_ps(numbers.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, numbers: &[u8; 32]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type; there are 32 bytes.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(numbers.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_u8(self, numbers: &[u8; 16]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type; there are 16 bytes.
+        self.to_floats(unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(numbers.as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn load_i8(self, numbers: &[u8; 16]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type; there are 16 bytes.
+        self.to_floats(unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(numbers.as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, words: &[u8; 64]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(self.load(words))) }
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, words: &[u8; 64]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe {
+            let mask = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+            _mm512_castsi512_ps(_mm512_and_si512(self.load(words), mask))
+        }
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: __m512, to: &mut PerRow) {
+        // SAFETY: AVX-512 is there, see the type; there is room for 16 numbers.
+        unsafe { _mm512_storeu_ps(to.0.as_mut_ptr(), numbers) }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, bytes: __m512i, to: &mut [u8; 64]) {
+        // SAFETY: AVX-512 is there, see the type; there is room for 64 bytes.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bytes) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch reads nothing that the program can see and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+}

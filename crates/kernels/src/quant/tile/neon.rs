@@ -1,0 +1,267 @@
+//! Four NEON registers, and the dot product instructions, which add 4 products of bytes to each 32-bit lane.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+use std::marker::PhantomData;
+
+use super::{Kernel, Panel, PerRow, Tile, Vector};
+
+/// 24 registers of sums, 4 of weights and one of activations.
+pub(super) const MAX_COLUMNS: usize = 6;
+
+/// Proof that the CPU has NEON and the dot product instructions: what all `unsafe` blocks of this file rest on.
+#[derive(Clone, Copy)]
+pub(super) struct Neon(());
+
+pub(super) struct Kernels<T>(PhantomData<T>);
+
+impl<T: Tile> Kernels<T> {
+    pub(super) const LIST: &'static [Kernel] = &[
+        kernel::<T, 1>,
+        kernel::<T, 2>,
+        kernel::<T, 3>,
+        kernel::<T, 4>,
+        kernel::<T, 5>,
+        kernel::<T, MAX_COLUMNS>,
+    ];
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
+    T::run::<Neon, M>(Neon(()), tile, panel, out);
+}
+
+type Quad<T> = [T; 4];
+
+#[inline(always)]
+fn zip<T: Copy, U: Copy, W>(a: Quad<T>, b: Quad<U>, f: impl Fn(T, U) -> W) -> Quad<W> {
+    [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
+}
+
+#[inline(always)]
+fn each<T>(f: impl Fn(usize) -> T) -> Quad<T> {
+    [f(0), f(1), f(2), f(3)]
+}
+
+impl Vector for Neon {
+    type Bytes = Quad<uint8x16_t>;
+    type Partial = Quad<int32x4_t>;
+    type Ints = Quad<int32x4_t>;
+    type Floats = Quad<float32x4_t>;
+
+    const SIGNED_OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn lines_per_partial(_max: u8) -> usize {
+        usize::MAX
+    }
+
+    #[inline(always)]
+    fn load(self, line: &[u8; 64]) -> Self::Bytes {
+        // SAFETY: NEON is there, see the type; the line has 64 bytes.
+        each(|i| unsafe { vld1q_u8(line.as_ptr().add(16 * i)) })
+    }
+
+    #[inline(always)]
+    fn and(self, bytes: Self::Bytes, mask: u8) -> Self::Bytes {
+        // SAFETY: NEON is there, see the type.
+        bytes.map(|bytes| unsafe { vandq_u8(bytes, vdupq_n_u8(mask)) })
+    }
+
+    #[inline(always)]
+    fn or(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        // SAFETY: NEON is there, see the type.
+        zip(a, b, |a, b| unsafe { vorrq_u8(a, b) })
+    }
+
+    #[inline(always)]
+    fn shift_left(self, bytes: Self::Bytes, bits: u32) -> Self::Bytes {
+        // SAFETY: NEON is there, see the type.
+        bytes.map(|bytes| unsafe { vshlq_u8(bytes, vdupq_n_s8(bits as i8)) })
+    }
+
+    #[inline(always)]
+    fn shift_right(self, bytes: Self::Bytes, bits: u32) -> Self::Bytes {
+        // SAFETY: NEON is there, see the type.
+        bytes.map(|bytes| unsafe { vshlq_u8(bytes, vdupq_n_s8(-(bits as i8))) })
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &[i8; 16], bytes: Self::Bytes) -> Self::Bytes {
+        // SAFETY: NEON is there, see the type; the table has 16 bytes.
+        bytes.map(|bytes| unsafe { vqtbl1q_u8(vreinterpretq_u8_s8(vld1q_s8(table.as_ptr())), bytes) })
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> Self::Ints {
+        // SAFETY: NEON is there, see the type.
+        [unsafe { vdupq_n_s32(value) }; 4]
+    }
+
+    #[inline(always)]
+    fn open(self, start: Self::Ints) -> Self::Partial {
+        start
+    }
+
+    /// No format has unsigned values above 63, so they are signed ones too.
+    #[inline(always)]
+    fn dot(self, sum: Self::Partial, unsigned: Self::Bytes, word: i32) -> Self::Partial {
+        self.dot_signed(sum, unsigned, word)
+    }
+
+    #[inline(always)]
+    fn signed(self, bytes: Self::Bytes) -> Self::Bytes {
+        bytes
+    }
+
+    #[inline(always)]
+    fn dot_signed(self, sum: Self::Partial, signed: Self::Bytes, word: i32) -> Self::Partial {
+        // SAFETY: NEON is there, see the type.
+        let x = unsafe { vdupq_n_s32(word) };
+        zip(sum, signed, |mut sum, signed| {
+            // The intrinsic `vdotq_s32` is not stable in the Rust that we build with.
+            // SAFETY: the dot product instructions are there, see the type; this one only reads and writes the
+            // registers that it names.
+            unsafe {
+                asm!(
+                    "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.16b",
+                    sum = inout(vreg) sum,
+                    weights = in(vreg) signed,
+                    x = in(vreg) x,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            sum
+        })
+    }
+
+    #[inline(always)]
+    fn close(self, _start: Self::Ints, sum: Self::Partial) -> Self::Ints {
+        sum
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: Self::Ints) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        ints.map(|ints| unsafe { vcvtq_f32_s32(ints) })
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        [unsafe { vdupq_n_f32(value) }; 4]
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        zip(a, b, |a, b| unsafe { vaddq_f32(a, b) })
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        zip(a, b, |a, b| unsafe { vmulq_f32(a, b) })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        each(|i| unsafe { vfmaq_f32(c[i], a[i], b[i]) })
+    }
+
+    #[inline(always)]
+    fn load_f32(self, numbers: &[u8; 64]) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        self.load(numbers)
+            .map(|bits| unsafe { vreinterpretq_f32_u8(bits) })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, numbers: &[u8; 32]) -> Self::Floats {
+        each(|i| {
+            // SAFETY: NEON is there, see the type; there are 32 bytes. The instruction converts 4 numbers; its
+            // intrinsic needs the unstable type `f16`.
+            unsafe {
+                let halves = vld1_u8(numbers.as_ptr().add(8 * i));
+                let floats: float32x4_t;
+                asm!(
+                    "fcvtl {floats:v}.4s, {halves:v}.4h",
+                    floats = out(vreg) floats,
+                    halves = in(vreg) halves,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+                floats
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn load_u8(self, numbers: &[u8; 16]) -> Self::Floats {
+        // SAFETY: NEON is there, see the type; there are 16 bytes.
+        unsafe {
+            let bytes = vld1q_u8(numbers.as_ptr());
+            let (low, high) = (vmovl_u8(vget_low_u8(bytes)), vmovl_u8(vget_high_u8(bytes)));
+            [
+                vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))),
+                vcvtq_f32_u32(vmovl_u16(vget_high_u16(low))),
+                vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))),
+                vcvtq_f32_u32(vmovl_u16(vget_high_u16(high))),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn load_i8(self, numbers: &[u8; 16]) -> Self::Floats {
+        // SAFETY: NEON is there, see the type; there are 16 bytes.
+        unsafe {
+            let bytes = vreinterpretq_s8_u8(vld1q_u8(numbers.as_ptr()));
+            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes)));
+            self.to_floats([
+                vmovl_s16(vget_low_s16(low)),
+                vmovl_s16(vget_high_s16(low)),
+                vmovl_s16(vget_low_s16(high)),
+                vmovl_s16(vget_high_s16(high)),
+            ])
+        }
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, words: &[u8; 64]) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        self.load(words)
+            .map(|words| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_u8(words))) })
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, words: &[u8; 64]) -> Self::Floats {
+        // SAFETY: NEON is there, see the type.
+        self.load(words).map(|words| unsafe {
+            vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_u8(words), vdupq_n_u32(0xffff_0000)))
+        })
+    }
+
+    #[inline(always)]
+    fn store(self, numbers: Self::Floats, to: &mut PerRow) {
+        for (to, numbers) in to.0.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+            // SAFETY: NEON is there, see the type; the chunk has room for 4 numbers.
+            unsafe { vst1q_f32(to.as_mut_ptr(), numbers) }
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, bytes: Self::Bytes, to: &mut [u8; 64]) {
+        for (to, bytes) in to.as_chunks_mut::<16>().0.iter_mut().zip(bytes) {
+            // SAFETY: NEON is there, see the type; the chunk has room for 16 bytes.
+            unsafe { vst1q_u8(to.as_mut_ptr(), bytes) }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch reads nothing that the program can see and never faults.
+        unsafe {
+            asm!("prfm pldl2strm, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly))
+        }
+    }
+}
