@@ -1,5 +1,7 @@
 //! Who answers: the trait [`Upstream`], and [`KINDS`], the one list of them.
 
+pub mod local;
+
 use futures::future::BoxFuture;
 
 use crate::event::{EventStream, InferenceError};
