@@ -42,7 +42,7 @@ pub enum Source<'a> {
 }
 
 /// Why a model's weights do not fit its description.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum WeightError {
     /// A tensor that the architecture needs is not there.
     #[error("tensor {name:?} is missing; the file is incomplete or not of this architecture")]
