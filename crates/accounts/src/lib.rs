@@ -140,13 +140,8 @@ impl Accounts {
 
     /// Opens the accounts in `data_dir` with a given source of time.
     pub async fn open_with_clock(data_dir: &Path, clock: Box<dyn Clock>) -> Result<Accounts, OpenError> {
-        let file_error = |path: PathBuf| move |source| OpenError::File { path, source };
-        create_private_dir(data_dir).map_err(file_error(data_dir.to_owned()))?;
         // Held until the database and the secret are complete: another process may be starting too.
-        let lock_path = data_dir.join(LOCK_FILE);
-        let lock = File::create(&lock_path).map_err(file_error(lock_path.clone()))?;
-        lock.lock().map_err(file_error(lock_path))?;
-
+        let _lock = lock(data_dir).await?;
         let database = data_dir.join(DATABASE_FILE);
         let store = SqliteStore::open(&database)
             .await
@@ -285,6 +280,24 @@ impl Accounts {
             expires_at,
         }
     }
+}
+
+/// Makes the data directory and waits until nobody else has its lock; it is given back when the file is dropped.
+async fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let path = data_dir.to_owned();
+    let data_dir = data_dir.to_owned();
+    // On a thread of its own, since it may wait for a task that needs this one.
+    let locked = tokio::task::spawn_blocking(move || {
+        let file_error = |path: PathBuf| move |source| OpenError::File { path, source };
+        create_private_dir(&data_dir).map_err(file_error(data_dir.clone()))?;
+        let path = data_dir.join(LOCK_FILE);
+        let file = File::create(&path).map_err(file_error(path.clone()))?;
+        file.lock().map_err(file_error(path))?;
+        Ok(file)
+    });
+    locked
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// The server's secret, made together with the database's first use. A secret that is not the one that this

@@ -1,0 +1,315 @@
+//! The accounts from outside: a real data directory, opened by one or more "processes".
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokenmill_accounts::{
+    Accounts, AuthError, Caller, Clock, KeyError, KeyRequest, KeySecret, OpenError, Timestamp,
+};
+
+/// A clock that stands still until it is set.
+#[derive(Clone, Default)]
+struct TestClock(Arc<AtomicI64>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+async fn open(dir: &Path) -> Accounts {
+    Accounts::open(dir).await.expect("the directory is good")
+}
+
+/// An opened directory after its first start.
+async fn started(dir: &Path) -> (Accounts, KeySecret) {
+    let accounts = open(dir).await;
+    let first = accounts.ensure_first().await.unwrap();
+    (accounts, first.key.expect("a first start makes a key"))
+}
+
+async fn authenticate(accounts: &Accounts, key: &KeySecret) -> Result<Caller, AuthError> {
+    accounts.authenticate(key.expose(), None).await
+}
+
+#[tokio::test]
+async fn the_first_start_makes_a_key_and_the_second_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, key) = started(dir.path()).await;
+    let caller = authenticate(&accounts, &key).await.unwrap();
+    assert_eq!(caller.key_id, key.id());
+    assert_eq!(caller.team.name, "default");
+    assert_eq!(caller.project.name, "inference");
+    accounts.close().await;
+
+    let accounts = open(dir.path()).await;
+    let second = accounts.ensure_first().await.unwrap();
+    assert!(second.key.is_none());
+    assert_eq!(
+        (second.team.as_str(), second.project.as_str()),
+        ("default", "inference")
+    );
+    assert_eq!(authenticate(&accounts, &key).await.unwrap(), caller);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_first_starts_at_once_one_makes_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let starts = (0..8).map(|_| {
+        let dir = dir.path().to_owned();
+        tokio::spawn(async move {
+            let accounts = open(&dir).await;
+            let key = accounts.ensure_first().await.unwrap().key;
+            (accounts, key)
+        })
+    });
+    let mut all = Vec::new();
+    for start in starts.collect::<Vec<_>>() {
+        all.push(start.await.unwrap());
+    }
+    let keys: Vec<_> = all.iter().filter_map(|(_, key)| key.clone()).collect();
+    assert_eq!(keys.len(), 1);
+    for (accounts, _) in &all {
+        authenticate(accounts, &keys[0])
+            .await
+            .expect("all share one secret and one database");
+    }
+}
+
+#[tokio::test]
+async fn each_way_of_being_wrong_is_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, key) = started(dir.path()).await;
+    let refused = async |key: &str| accounts.authenticate(key, None).await.unwrap_err();
+
+    assert!(matches!(refused("").await, AuthError::MissingKey));
+    assert!(matches!(refused("sk-1234").await, AuthError::MalformedKey));
+    let mistyped = key.expose().replace("tm-", "tn-");
+    assert!(matches!(refused(&mistyped).await, AuthError::MalformedKey));
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (_other, foreign) = started(elsewhere.path()).await;
+    assert!(matches!(refused(foreign.expose()).await, AuthError::UnknownKey));
+    // Asked again, the answer comes from memory.
+    assert!(matches!(refused(foreign.expose()).await, AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_revocation_by_another_process_holds_from_the_next_request_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, key) = started(dir.path()).await;
+    let command = open(dir.path()).await;
+    for _ in 0..3 {
+        let made = command
+            .create_key(&KeyRequest {
+                name: "laptop".into(),
+                ..KeyRequest::default()
+            })
+            .await
+            .unwrap();
+        // The server has asked for this key before, and knows it.
+        authenticate(&server, &made.secret)
+            .await
+            .expect("a new key works at once");
+        let revoked = command.revoke_key(made.secret.id()).await.unwrap();
+        assert!(revoked.revoked_at.is_some());
+        assert!(matches!(
+            authenticate(&server, &made.secret).await,
+            Err(AuthError::RevokedKey)
+        ));
+        authenticate(&server, &key)
+            .await
+            .expect("the other key is as it was");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_refused_from_the_moment_it_expires() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::default();
+    let accounts = Accounts::open_with_clock(dir.path(), Box::new(clock.clone()))
+        .await
+        .unwrap();
+    accounts.ensure_first().await.unwrap();
+    let expires_at = Some(accounts.now().after(Duration::from_secs(60)));
+    let request = KeyRequest {
+        name: "short".into(),
+        person: None,
+        expires_at,
+    };
+    let key = accounts.create_key(&request).await.unwrap().secret;
+    authenticate(&accounts, &key).await.expect("not yet");
+    clock.0.store(59_999, Ordering::SeqCst);
+    authenticate(&accounts, &key).await.expect("not yet");
+    clock.0.store(60_000, Ordering::SeqCst);
+    assert!(matches!(
+        authenticate(&accounts, &key).await,
+        Err(AuthError::ExpiredKey)
+    ));
+}
+
+#[tokio::test]
+async fn projects_are_found_and_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, key) = started(dir.path()).await;
+    let with = async |project: &str| accounts.authenticate(key.expose(), Some(project)).await;
+
+    let caller = with("default/inference").await.unwrap();
+    assert_eq!(caller, authenticate(&accounts, &key).await.unwrap());
+    for _ in 0..2 {
+        assert!(matches!(
+            with("default/other").await,
+            Err(AuthError::UnknownProject)
+        ));
+        assert!(matches!(
+            with("nobody/inference").await,
+            Err(AuthError::UnknownTeam)
+        ));
+    }
+    for malformed in ["", "inference", "a/b/c", "default/", "default/in ference"] {
+        assert!(
+            matches!(with(malformed).await, Err(AuthError::MalformedProject)),
+            "{malformed:?}"
+        );
+    }
+    let unknown_key = accounts.authenticate("sk-1", Some("a/b/c")).await;
+    assert!(
+        matches!(unknown_key, Err(AuthError::MalformedKey)),
+        "the key is looked at first"
+    );
+}
+
+#[tokio::test]
+async fn keys_are_listed_without_their_secrets_and_revoked_by_id_or_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, first) = started(dir.path()).await;
+    let made = accounts
+        .create_key(&KeyRequest {
+            name: "ci".into(),
+            ..KeyRequest::default()
+        })
+        .await
+        .unwrap();
+    let keys = accounts.list_keys().await.unwrap();
+    assert_eq!(
+        keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(),
+        ["first key", "ci"]
+    );
+    assert_eq!(keys[1], made.info);
+    assert!(made.secret.expose().ends_with(&keys[1].last_four));
+    assert!(!format!("{keys:?}").contains(&made.secret.expose()[17..]));
+
+    accounts.revoke_key(made.secret.expose()).await.unwrap();
+    let at = accounts
+        .revoke_key(&format!("tm-{}", first.id()))
+        .await
+        .unwrap()
+        .revoked_at;
+    assert_eq!(
+        accounts.revoke_key(first.id()).await.unwrap().revoked_at,
+        at,
+        "the first date is kept"
+    );
+    assert!(matches!(
+        accounts.revoke_key("nothing").await,
+        Err(KeyError::UnknownKey(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_key_cannot_be_made_for_nobody_or_without_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let accounts = open(dir.path()).await;
+    let named = |name: &str| KeyRequest {
+        name: name.into(),
+        ..KeyRequest::default()
+    };
+    assert!(matches!(
+        accounts.create_key(&named("a")).await,
+        Err(KeyError::NoPeople)
+    ));
+    accounts.ensure_first().await.unwrap();
+    for bad in ["", "a\nb", &"x".repeat(101)] {
+        assert!(
+            matches!(accounts.create_key(&named(bad)).await, Err(KeyError::BadName)),
+            "{bad:?}"
+        );
+    }
+    let unknown = KeyRequest {
+        person: Some("eve".into()),
+        ..named("a")
+    };
+    assert!(matches!(
+        accounts.create_key(&unknown).await,
+        Err(KeyError::UnknownPerson(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_lost_or_exchanged_server_secret_is_an_error_and_not_a_directory_of_unknown_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, _) = started(dir.path()).await;
+    accounts.close().await;
+    let secret = dir.path().join("server-secret");
+    std::fs::write(&secret, [7; 32]).unwrap();
+    assert!(matches!(
+        Accounts::open(dir.path()).await,
+        Err(OpenError::WrongSecret(_))
+    ));
+    std::fs::remove_file(&secret).unwrap();
+    assert!(matches!(
+        Accounts::open(dir.path()).await,
+        Err(OpenError::WrongSecret(_))
+    ));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_can_enter_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a/b");
+    let (_accounts, key) = started(&data).await;
+    assert_eq!(
+        std::fs::metadata(&data).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    for file in std::fs::read_dir(&data).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let secret = &key.expose().as_bytes()[16..];
+        assert!(
+            !bytes.windows(secret.len()).any(|window| window == secret),
+            "the key is in no file"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cache_scopes_differ_by_project_and_salt_and_server() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (accounts, key) = started(one.path()).await;
+    let (elsewhere, _) = started(two.path()).await;
+    let project = authenticate(&accounts, &key).await.unwrap().project;
+    let mut other = project.clone();
+    other.id.push('x');
+    let scope = accounts.cache_scope(&project, Some("salt"));
+    assert_eq!(scope, accounts.cache_scope(&project, Some("salt")));
+    assert_ne!(scope, accounts.cache_scope(&project, None));
+    assert_ne!(scope, accounts.cache_scope(&other, Some("salt")));
+    assert_ne!(scope, elsewhere.cache_scope(&project, Some("salt")));
+}
+
+/// Not a test of speed; prints what a request pays for its key.
+#[tokio::test]
+async fn a_known_key_is_authenticated_from_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, key) = started(dir.path()).await;
+    let n = 2_000;
+    let start = std::time::Instant::now();
+    for _ in 0..n {
+        authenticate(&accounts, &key).await.unwrap();
+    }
+    println!("{:?} each", start.elapsed() / n);
+}
