@@ -143,7 +143,7 @@ pub fn read_gguf_tokenizer(path: &Path) -> Result<GgufTokenizer, LoadError> {
         fault,
     };
     match parsed.first() {
-        Some(first) => file::gguf_model::tokenizer(first).map_err(fault),
+        Some(first) => file::gguf_tokenizer::tokenizer(first).map_err(fault),
         None => Ok(GgufTokenizer::default()),
     }
 }

@@ -67,12 +67,12 @@ pub enum WeightError {
         expected: Vec<u64>,
     },
     /// A tensor could not be packed.
-    #[error("tensor {name:?} cannot be used")]
+    #[error("tensor {name:?} cannot be used: {fault}")]
     Pack {
         /// The tensor.
         name: String,
         /// Why.
-        source: PackError,
+        fault: PackError,
     },
     /// Tensors that nothing in the architecture uses.
     #[error("tensor {name:?}{} of this model not used by architecture {architecture:?}, so its answers would be wrong; this variant is not supported", others(*.n_unused))]
@@ -100,12 +100,6 @@ impl<'a> Source<'a> {
         match self {
             Source::Mapped(file) => file.bytes(),
             Source::Memory(bytes) => bytes,
-        }
-    }
-
-    fn release(&self, range: Range<usize>) {
-        if let Source::Mapped(file) = self {
-            file.release(range);
         }
     }
 }
@@ -240,15 +234,17 @@ impl<'a> Weights<'a> {
 
     fn pack(&self, tensor: &Tensor<'a>, n_rows: usize, n_cols: usize) -> Result<Matrix, WeightError> {
         check_shape(tensor, &[n_rows as u64, n_cols as u64])?;
-        let packed =
-            Matrix::pack(self.pool, tensor.format, n_rows, n_cols, tensor.bytes()).map_err(|source| {
-                WeightError::Pack {
-                    name: tensor.name_in_file.clone(),
-                    source,
-                }
-            })?;
-        tensor.source.release(tensor.range.clone());
-        Ok(packed)
+        let packed = match tensor.source {
+            Source::Mapped(file) => {
+                let shape = (n_rows, n_cols);
+                Matrix::pack_file(self.pool, tensor.format, shape, file, tensor.range.clone())
+            }
+            Source::Memory(_) => Matrix::pack(self.pool, tensor.format, n_rows, n_cols, tensor.bytes()),
+        };
+        packed.map_err(|fault| WeightError::Pack {
+            name: tensor.name_in_file.clone(),
+            fault,
+        })
     }
 }
 

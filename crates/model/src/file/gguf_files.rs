@@ -7,7 +7,7 @@ use tokenmill_kernels::pool::Pool;
 
 use crate::error::LoadError;
 use crate::file::gguf::{Gguf, GgufError, GgufFault, Place};
-use crate::file::{Description, gguf_model};
+use crate::file::{Description, gguf_model, gguf_tokenizer};
 use crate::tokenizer_source::TokenizerSource;
 use crate::weights::{Source, Tensor, Weights};
 
@@ -202,7 +202,7 @@ pub(crate) fn describe<'a>(
     let n_vocab = usize::try_from(n_vocab).unwrap_or(usize::MAX);
     let config = gguf_model::config(gguf, &first.file, n_vocab, !weights.contains("output.weight"))?;
     let fail = |fault| gguf_fault(first, fault);
-    let tokenizer = gguf_model::tokenizer(gguf).map_err(fail)?;
+    let tokenizer = gguf_tokenizer::tokenizer(gguf).map_err(fail)?;
     if tokenizer.tokens.len() > n_vocab {
         return Err(LoadError::Field {
             file: first.file.clone(),
@@ -213,7 +213,7 @@ pub(crate) fn describe<'a>(
             ),
         });
     }
-    let generation = gguf_model::generation(gguf, &tokenizer).map_err(fail)?;
+    let generation = gguf_tokenizer::generation(gguf, &tokenizer).map_err(fail)?;
     let name = gguf
         .string("general.name")
         .map_err(fail)?

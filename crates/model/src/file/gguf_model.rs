@@ -1,4 +1,4 @@
-//! What the metadata of a GGUF model means: [`Config`], tokenizer, sampling defaults.
+//! What the metadata of a GGUF model says about its arithmetic: [`Config`].
 //!
 //! Keys that belong to the architecture (`qwen3.*`) are all accounted for: each is read, known to change nothing, or
 //! refused by name.
@@ -6,8 +6,6 @@
 use crate::config::{Config, LayerAttention, Pairing, Rope, RopeScaling};
 use crate::error::LoadError;
 use crate::file::gguf::{Gguf, GgufError, GgufFault, Place};
-use crate::generation::GenerationDefaults;
-use crate::tokenizer_source::GgufTokenizer;
 
 /// How a family of GGUF files maps to an architecture of ours.
 struct Family {
@@ -358,108 +356,79 @@ impl Keys<'_> {
     }
 }
 
-/// Reads all `tokenizer.ggml.*` fields and checks that they fit each other.
-pub(crate) fn tokenizer(gguf: &Gguf<'_>) -> Result<GgufTokenizer, GgufError> {
-    let key = |name: &str| format!("tokenizer.ggml.{name}");
-    let missing = |name: &str| GgufError {
-        place: Place::Key(key(name)),
-        fault: GgufFault::Missing,
-    };
-    let tokens = gguf.strings(&key("tokens"))?.ok_or_else(|| missing("tokens"))?;
-    let per_token = |name: &str, found: usize| match found {
-        0 => Ok(()),
-        found if found == tokens.len() => Ok(()),
-        found => Err(GgufError {
-            place: Place::Key(key(name)),
-            fault: GgufFault::Length {
-                found,
-                expected: tokens.len(),
-            },
-        }),
-    };
-    let scores = gguf.f32s(&key("scores"))?.unwrap_or_default();
-    per_token("scores", scores.len())?;
-    let token_types = gguf.i32s(&key("token_type"))?.unwrap_or_default();
-    per_token("token_type", token_types.len())?;
-    let id = |name: &str| match gguf.u32(&key(name))? {
-        Some(id) if id as usize >= tokens.len() => Err(GgufError {
-            place: Place::Key(key(name)),
-            fault: GgufFault::TokenId {
-                id,
-                n_tokens: tokens.len(),
-            },
-        }),
-        id => Ok(id),
-    };
-    let separator_token_id = match id("seperator_token_id")? {
-        Some(id) => Some(id),
-        None => id("separator_token_id")?,
-    };
-    Ok(GgufTokenizer {
-        model: gguf
-            .string(&key("model"))?
-            .ok_or_else(|| missing("model"))?
-            .to_owned(),
-        pre: gguf.string(&key("pre"))?.map(str::to_owned),
-        merges: gguf.strings(&key("merges"))?.unwrap_or_default(),
-        bos_token_id: id("bos_token_id")?,
-        eos_token_id: id("eos_token_id")?,
-        eot_token_id: id("eot_token_id")?,
-        eom_token_id: id("eom_token_id")?,
-        unknown_token_id: id("unknown_token_id")?,
-        separator_token_id,
-        padding_token_id: id("padding_token_id")?,
-        add_bos_token: gguf.bool(&key("add_bos_token"))?,
-        add_eos_token: gguf.bool(&key("add_eos_token"))?,
-        add_sep_token: gguf.bool(&key("add_sep_token"))?,
-        add_space_prefix: gguf.bool(&key("add_space_prefix"))?,
-        remove_extra_whitespaces: gguf.bool(&key("remove_extra_whitespaces"))?,
-        precompiled_charsmap: gguf.byte_array(&key("precompiled_charsmap"))?.map(<[u8]>::to_vec),
-        tokens,
-        scores,
-        token_types,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use tokenmill_testkit::gguf::GgufWriter;
+    use tokenmill_testkit::tiny_model::TinyModel;
 
-/// Control tokens that end an answer in the families that we support. Many files name only one of theirs as the
-/// end, and another one ends the turns of their chat template.
-const END_TOKENS: &[&str] = &[
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|endoftext|>",
-    "<|end_of_turn|>",
-];
-/// `tokenizer.ggml.token_type` of control tokens.
-const CONTROL: i32 = 3;
+    use super::*;
 
-/// Sampling defaults, and the tokens that end an answer.
-pub(crate) fn generation(
-    gguf: &Gguf<'_>,
-    tokenizer: &GgufTokenizer,
-) -> Result<GenerationDefaults, GgufError> {
-    let mut eos_token_ids: Vec<u32> = [
-        tokenizer.eos_token_id,
-        tokenizer.eot_token_id,
-        tokenizer.eom_token_id,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    for (id, token) in tokenizer.tokens.iter().enumerate() {
-        if tokenizer.token_types.get(id) == Some(&CONTROL) && END_TOKENS.contains(&token.as_str()) {
-            eos_token_ids.push(id as u32);
-        }
+    fn config_of(writer: &GgufWriter) -> Config {
+        let bytes = writer.bytes();
+        config(&Gguf::parse(&bytes).unwrap(), "test", 264, true).unwrap()
     }
-    let mut defaults = GenerationDefaults {
-        temperature: gguf.f32("general.sampling.temp")?,
-        top_p: gguf.f32("general.sampling.top_p")?,
-        top_k: gguf.u32("general.sampling.top_k")?,
-        min_p: gguf.f32("general.sampling.min_p")?,
-        repetition_penalty: gguf.f32("general.sampling.penalty_repeat")?,
-        eos_token_ids,
-    };
-    defaults.normalise();
-    Ok(defaults)
+
+    fn llama() -> GgufWriter {
+        TinyModel::new("llama", 1).gguf()
+    }
+
+    #[test]
+    fn rope_scaling_keys_give_the_usual_kinds() {
+        let scaling = |writer: &GgufWriter| config_of(writer).rope.scaling;
+        assert_eq!(scaling(&llama()), RopeScaling::None);
+        let linear = RopeScaling::Linear { factor: 2.0 };
+        assert_eq!(scaling(&llama().f32("llama.rope.scaling.factor", 2.0)), linear);
+        assert_eq!(scaling(&llama().f32("llama.rope.scale_linear", 2.0)), linear);
+        assert_eq!(
+            scaling(
+                &llama()
+                    .string("llama.rope.scaling.type", "none")
+                    .f32("llama.rope.scaling.factor", 2.0)
+            ),
+            RopeScaling::None
+        );
+        let yarn = llama()
+            .string("llama.rope.scaling.type", "yarn")
+            .f32("llama.rope.scaling.factor", 4.0)
+            .u32("llama.rope.scaling.original_context_length", 512);
+        let usual = RopeScaling::Yarn {
+            factor: 4.0,
+            original_context: 512,
+            attention_factor: None,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+        };
+        assert_eq!(scaling(&yarn), usual);
+        assert_eq!(config_of(&yarn).n_context, 2048);
+        let doubled = scaling(&yarn.f32("llama.rope.scaling.attn_factor", 2.0));
+        let RopeScaling::Yarn {
+            attention_factor: Some(factor),
+            ..
+        } = doubled
+        else {
+            panic!("{doubled:?}")
+        };
+        assert!((factor - 2.0 * (0.1 * 4.0_f32.ln() + 1.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn families_differ_in_pairing_and_in_layers_without_rope() {
+        assert_eq!(config_of(&llama()).rope.pairing, Pairing::Adjacent);
+        assert_eq!(
+            config_of(&TinyModel::new("qwen3", 1).gguf()).rope.pairing,
+            Pairing::Halves
+        );
+        let smol = config_of(
+            &TinyModel {
+                n_layers: 8,
+                ..TinyModel::new("smollm3", 1)
+            }
+            .gguf(),
+        );
+        assert_eq!(smol.architecture, "llama");
+        let plain: Vec<usize> = (0..8).filter(|&layer| !smol.attention[layer].rope).collect();
+        assert_eq!(plain, [3, 7]);
+        let windowed = config_of(&llama().u32("llama.attention.sliding_window", 16));
+        assert!(windowed.attention.iter().all(|layer| layer.window == Some(16)));
+    }
 }

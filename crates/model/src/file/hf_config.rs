@@ -563,3 +563,141 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.fault(name, "is missing".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The configuration of a small Llama with some fields changed.
+    fn config_with(changes: Value) -> Result<Config, LoadError> {
+        let mut fields = json!({
+            "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+            "max_position_embeddings": 4096, "num_attention_heads": 4, "num_hidden_layers": 4, "vocab_size": 100,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            fields[name] = value.clone();
+        }
+        config(fields.as_object().unwrap(), "config.json", &[])
+    }
+
+    #[test]
+    fn rope_scaling_is_the_same_in_both_spellings() {
+        for (old, new) in [
+            (
+                json!({"rope_theta": 5e5}),
+                json!({"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}),
+            ),
+            (
+                json!({"rope_scaling": {"type": "linear", "factor": 2.0}}),
+                json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}),
+            ),
+            (
+                json!({"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0, "original_max_position_embeddings": 2048}}),
+                json!({"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0, "original_max_position_embeddings": 2048, "rope_theta": 5e5}}),
+            ),
+        ] {
+            assert_eq!(config_with(old).unwrap(), config_with(new).unwrap());
+        }
+        let scaling = config_with(
+            json!({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 2048}}),
+        );
+        let expected = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_context: 2048,
+        };
+        assert_eq!(scaling.unwrap().rope.scaling, expected);
+    }
+
+    #[test]
+    fn yarn_stretches_the_context_and_takes_all_its_fields() {
+        let config = config_with(json!({"rope_scaling": {"type": "yarn", "factor": 4.0,
+            "original_max_position_embeddings": 4096}}))
+        .unwrap();
+        assert_eq!(config.n_context, 16_384);
+        let plain = RopeScaling::Yarn {
+            factor: 4.0,
+            original_context: 4096,
+            attention_factor: None,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+        };
+        assert_eq!(config.rope.scaling, plain);
+        let config = config_with(
+            json!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0,
+            "mscale_all_dim": 0.5, "beta_fast": 16, "beta_slow": 2}}),
+        )
+        .unwrap();
+        let RopeScaling::Yarn {
+            attention_factor: Some(factor),
+            beta_fast,
+            beta_slow,
+            original_context,
+            ..
+        } = config.rope.scaling
+        else {
+            panic!("{:?}", config.rope.scaling)
+        };
+        let expected = (0.1 * 4.0_f32.ln() + 1.0) / (0.05 * 4.0_f32.ln() + 1.0);
+        assert!((factor - expected).abs() < 1e-6);
+        assert_eq!((beta_fast, beta_slow, original_context), (16.0, 2.0, 4096));
+    }
+
+    #[test]
+    fn windows_and_layers_without_rope_follow_each_class() {
+        let windows = |changes: Value| -> Vec<Option<usize>> {
+            config_with(changes)
+                .unwrap()
+                .attention
+                .iter()
+                .map(|layer| layer.window)
+                .collect()
+        };
+        let mistral = |window: Value| {
+            windows(json!({"architectures": ["MistralForCausalLM"], "sliding_window": window}))
+        };
+        assert_eq!(mistral(json!(8)), [Some(8); 4]);
+        assert_eq!(mistral(Value::Null), [None; 4]);
+        assert_eq!(
+            windows(json!({"architectures": ["MistralForCausalLM"]})),
+            [Some(MISTRAL_WINDOW); 4]
+        );
+        let qwen = |on: bool| {
+            windows(
+                json!({"architectures": ["Qwen2ForCausalLM"], "sliding_window": 8, "max_window_layers": 3,
+                "use_sliding_window": on}),
+            )
+        };
+        assert_eq!(qwen(false), [None; 4]);
+        assert_eq!(qwen(true), [None, None, None, Some(8)]);
+        let smol = config_with(json!({"architectures": ["SmolLM3ForCausalLM"]})).unwrap();
+        assert_eq!(
+            smol.attention.iter().map(|layer| layer.rope).collect::<Vec<_>>(),
+            [true, true, true, false]
+        );
+        assert!(smol.tied_embeddings);
+    }
+
+    #[test]
+    fn every_architecture_says_the_same_names_as_this_file() {
+        for family in FAMILIES {
+            let architecture = crate::arch::architecture(family.architecture).unwrap();
+            assert!(
+                architecture.hugging_face.contains(&family.class),
+                "{}",
+                family.class
+            );
+        }
+        let n_classes: usize = crate::arch::ARCHITECTURES
+            .iter()
+            .map(|known| known.hugging_face.len())
+            .sum();
+        assert_eq!(n_classes, FAMILIES.len());
+    }
+}

@@ -1,10 +1,11 @@
 //! Model files as they are on disk. `gguf` and `safetensors` read one file's bytes, `gguf_files` and `folder` all files of a
-//! model, `gguf_model` and `hf_config` know what the metadata mean. Nothing here computes with weights.
+//! model, the others know what the metadata mean. Nothing here computes with weights.
 
 pub(crate) mod folder;
 pub mod gguf;
 pub(crate) mod gguf_files;
 pub(crate) mod gguf_model;
+pub(crate) mod gguf_tokenizer;
 pub(crate) mod hf_config;
 pub mod safetensors;
 
