@@ -12,12 +12,18 @@ fn load(path: &Path) -> Tokenizer {
     let vocab = support::gguf_vocab(&std::fs::read(path).unwrap());
     let start = Instant::now();
     let tokenizer = Tokenizer::from_gguf(vocab).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    eprintln!("{}: loaded in {:?}", path.file_name().unwrap().display(), start.elapsed());
+    eprintln!(
+        "{}: loaded in {:?}",
+        path.file_name().unwrap().display(),
+        start.elapsed()
+    );
     tokenizer
 }
 
 fn vocabularies() -> Vec<std::path::PathBuf> {
-    let Some(folder) = support::shared("data/vocab") else { return Vec::new() };
+    let Some(folder) = support::shared("data/vocab") else {
+        return Vec::new();
+    };
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -32,12 +38,18 @@ fn every_listed_text_gives_its_listed_ids() {
     let mut n_texts = 0;
     for path in vocabularies() {
         let with = |ext: &str| std::fs::read_to_string(format!("{}.{ext}", path.display()));
-        let (Ok(texts), Ok(ids)) = (with("inp"), with("out")) else { continue };
+        let (Ok(texts), Ok(ids)) = (with("inp"), with("out")) else {
+            continue;
+        };
         let tokenizer = load(&path);
         let texts: Vec<&str> = texts.split(SEPARATOR).collect();
         // The texts end with a separator and nothing, the ids with a line that belongs to that nothing or is none.
         let lines: Vec<&str> = ids.lines().collect();
-        assert!(texts.len() >= lines.len() && !lines.is_empty(), "{}", path.display());
+        assert!(
+            texts.len() >= lines.len() && !lines.is_empty(),
+            "{}",
+            path.display()
+        );
         for (text, line) in texts.iter().zip(&lines) {
             let want: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
             let got = tokenizer.encode(text, Specials::AsText).unwrap();
@@ -59,10 +71,20 @@ fn long_runs_take_time_in_proportion() {
         for unit in ["a", " ", "\n", "1", "é", "中", " \n", "<", "ab ", "\u{0}"] {
             let start = Instant::now();
             let n_bytes = 1 << 20;
-            let n_ids = tokenizer.encode(&unit.repeat(n_bytes / unit.len()), Specials::Parse).unwrap().len();
+            let n_ids = tokenizer
+                .encode(&unit.repeat(n_bytes / unit.len()), Specials::Parse)
+                .unwrap()
+                .len();
             let seconds = start.elapsed().as_secs_f64();
-            eprintln!("  {unit:?}: {n_ids} ids, {:.1} MB/s", n_bytes as f64 / 1e6 / seconds);
-            assert!(seconds < 10.0, "{}: 1 MiB of {unit:?} took {seconds:.1} s", path.display());
+            eprintln!(
+                "  {unit:?}: {n_ids} ids, {:.1} MB/s",
+                n_bytes as f64 / 1e6 / seconds
+            );
+            assert!(
+                seconds < 10.0,
+                "{}: 1 MiB of {unit:?} took {seconds:.1} s",
+                path.display()
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tokens that are matched whole in the text before it is split: `<|im_end|>`, `<think>`.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use std::ops::Range;
 
 use super::TokenizerError;
@@ -13,6 +13,8 @@ const MAX_BYTES: usize = 8 << 20;
 pub(super) struct Added {
     pub(super) id: u32,
     pub(super) text: String,
+    /// Never matched where the text came from outside.
+    pub(super) special: bool,
     /// Swallow white space before it, after it.
     pub(super) lstrip: bool,
     pub(super) rstrip: bool,
@@ -58,8 +60,9 @@ impl Matcher {
         Ok(Matcher { tokens, automaton })
     }
 
-    /// Splits `text` into tokens and the text between. No token is matched across a guard, a byte position in `text`.
-    pub(super) fn segments(&self, text: &str, guards: &[usize]) -> Vec<Segment> {
+    /// Splits `text` into tokens and the text between. No special token is matched where it touches a range of
+    /// `outside` (ascending).
+    pub(super) fn segments(&self, text: &str, outside: &[Range<usize>]) -> Vec<Segment> {
         let Some(automaton) = &self.automaton else {
             return if text.is_empty() {
                 Vec::new()
@@ -69,27 +72,37 @@ impl Matcher {
         };
         let mut segments = Vec::new();
         let mut done = 0;
-        let mut from = 0;
-        for &to in guards.iter().chain([&text.len()]) {
-            let to = to.min(text.len());
-            for found in automaton.find_iter(text.as_bytes().get(from..to).unwrap_or_default()) {
-                let token = &self.tokens[found.pattern().as_usize()];
-                let Some(span) = extend(token, text, from + found.start()..from + found.end(), done) else {
-                    continue;
-                };
-                if span.start > done {
-                    segments.push(Segment::Text(done..span.start));
-                }
-                segments.push(Segment::Token(token.id));
-                done = span.end;
+        let mut at = 0;
+        while let Some(found) = automaton.find(Input::new(text).range(at..)) {
+            let token = &self.tokens[found.pattern().as_usize()];
+            let forbidden = token.special && touches(outside, &found.range());
+            let span = if forbidden {
+                None
+            } else {
+                extend(token, text, found.range(), done)
+            };
+            let Some(span) = span else {
+                // Another token may begin within this one.
+                at = found.start() + text[found.start()..].chars().next().map_or(1, char::len_utf8);
+                continue;
+            };
+            if span.start > done {
+                segments.push(Segment::Text(done..span.start));
             }
-            from = to;
+            segments.push(Segment::Token(token.id));
+            done = span.end;
+            at = found.end().max(done);
         }
         if done < text.len() {
             segments.push(Segment::Text(done..text.len()));
         }
         segments
     }
+}
+
+fn touches(outside: &[Range<usize>], found: &Range<usize>) -> bool {
+    let first = outside.partition_point(|range| range.end <= found.start);
+    outside.get(first).is_some_and(|range| range.start < found.end)
 }
 
 /// The span that a token at `found` takes with the white space it swallows, `None` where it does not count: inside
@@ -123,6 +136,7 @@ mod tests {
         Added {
             id,
             text: text.into(),
+            special: true,
             lstrip: false,
             rstrip: false,
             single_word: false,
@@ -130,20 +144,27 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_token_wins_and_guards_break_tokens() {
+    fn the_longest_token_wins_and_special_ones_keep_out_of_outside_text() {
         let matcher = Matcher::new(vec![added(1, "<a>"), added(2, "<a><b>")]).unwrap();
+        let whole = [Segment::Text(0..1), Segment::Token(2), Segment::Token(1)];
+        assert_eq!(matcher.segments("x<a><b><a>", &[]), whole);
+        assert_eq!(matcher.segments("x<a><b><a>", &[0..1]), whole);
         assert_eq!(
-            matcher.segments("x<a><b><a>", &[]),
-            [Segment::Text(0..1), Segment::Token(2), Segment::Token(1)]
+            matcher.segments("x<a><b><a>", &[2..3, 9..10]),
+            [Segment::Text(0..10)]
         );
         assert_eq!(
-            matcher.segments("x<a><b><a>", &[2, 8]),
-            [Segment::Text(0..10)],
-            "both are broken by a guard, and the text stays in one piece"
+            matcher.segments("<a><b><a>", std::slice::from_ref(&(3..4))),
+            [Segment::Text(0..6), Segment::Token(1)]
         );
+        let open = Matcher::new(vec![Added {
+            special: false,
+            ..added(1, "<a>")
+        }])
+        .unwrap();
         assert_eq!(
-            matcher.segments("<a><b>", &[3]),
-            [Segment::Token(1), Segment::Text(3..6)]
+            open.segments("<a>", std::slice::from_ref(&(0..3))),
+            [Segment::Token(1)]
         );
     }
 

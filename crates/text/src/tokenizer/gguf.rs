@@ -262,9 +262,11 @@ fn added_tokens(vocab: &GgufVocab, tokens: &Vocab) -> Vec<Added> {
         .filter(|&id| vocab.token_types.get(id as usize) != Some(&TYPE_UNKNOWN))
         .filter_map(|id| {
             let text = tokens.surface(id)?.to_owned();
+            let special = tokens.kind(id) == Some(Kind::Special);
             Some(Added {
                 id,
                 text,
+                special,
                 lstrip: false,
                 rstrip: false,
                 single_word: false,

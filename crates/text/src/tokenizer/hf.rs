@@ -79,6 +79,7 @@ impl AddedJson {
         Added {
             id: self.id,
             text: self.content.clone(),
+            special: self.special,
             lstrip: self.lstrip,
             rstrip: self.rstrip,
             single_word: self.single_word,

@@ -20,6 +20,7 @@ use model::{Model, Scratch};
 use normalize::Normalizer;
 use split::Split;
 use std::borrow::Cow;
+use std::ops::Range;
 use vocab::{Kind, Vocab};
 
 /// Tokenizer data as a GGUF file carries it (`tokenizer.ggml.*`), already read by someone else.
@@ -172,13 +173,13 @@ impl Tokenizer {
 
     /// The ids of a text. Never adds a beginning-of-sequence token.
     pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
-        self.encode_guarded(text, specials, &[])
+        self.encode_apart(text, specials, &[])
     }
 
     /// The ids of a rendered template: special tokens where the template wrote them, never where user text did.
     /// Begins with a beginning-of-sequence token if the model wants one and the template did not write it.
     pub fn encode_prompt(&self, prompt: &RenderedPrompt) -> Result<Vec<u32>, TokenizerError> {
-        let mut ids = self.encode_guarded(prompt.text(), Specials::Parse, prompt.guards())?;
+        let mut ids = self.encode_apart(prompt.text(), Specials::Parse, prompt.outside())?;
         if let Some(bos) = self.special.bos.filter(|_| self.special.add_bos)
             && ids.first() != Some(&bos)
         {
@@ -187,11 +188,11 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    fn encode_guarded(
+    fn encode_apart(
         &self,
         text: &str,
         specials: Specials,
-        guards: &[usize],
+        outside: &[Range<usize>],
     ) -> Result<Vec<u32>, TokenizerError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(TokenizerError::TextTooLong { len: text.len() });
@@ -202,7 +203,7 @@ impl Tokenizer {
         };
         let mut ids = Vec::with_capacity(text.len() / 3);
         let mut scratch = Scratch::default();
-        for segment in matcher.segments(text, guards) {
+        for segment in matcher.segments(text, outside) {
             match segment {
                 Segment::Token(id) => ids.push(id),
                 Segment::Text(range) => {

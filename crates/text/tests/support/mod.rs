@@ -1,5 +1,9 @@
 //! What several tests need: GGUF metadata read in a few lines, and the shared data, where it is.
-#![allow(dead_code, unreachable_pub, reason = "each test includes this and uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test includes this and uses its own part"
+)]
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,7 +21,9 @@ pub enum Meta {
 
 /// The folder with data that is beside the repository and not in it, if it is there.
 pub fn shared(folder: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(folder);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared")
+        .join(folder);
     if path.is_dir() {
         return Some(path);
     }
