@@ -8,7 +8,7 @@ use crate::mapped::MappedFile;
 use crate::pool::{Pool, SharedSlice, share};
 use crate::quant::Format;
 use crate::quant::panel::PanelMut;
-use crate::quant::tile::{Correction, CorrectionKind, Kernel, Panel, PerRow, ROWS, STEP, max_columns};
+use crate::quant::tile::{Correction, CorrectionKind, Kernel, MAX_COLUMNS, Panel, PerRow, ROWS, STEP};
 
 /// Weights `[n_rows, n_cols]`, packed into tiles of 16 rows, in as many bits as the file has for them.
 ///
@@ -201,7 +201,12 @@ impl Matrix {
 
     /// Bytes of memory that the weights take.
     pub fn bytes(&self) -> usize {
-        self.tiles.bytes().len()
+        self.packed_bytes().len()
+    }
+
+    /// The packed tiles, for those who measure how fast memory can be read.
+    pub fn packed_bytes(&self) -> &[u8] {
+        self.tiles.bytes()
     }
 
     /// One row as numbers, bit for bit as [`Format::decode`] gives them.
@@ -275,7 +280,11 @@ pub fn matmul(
     if n_cols == 0 {
         return products.iter_mut().for_each(|product| product.out.fill(0.0));
     }
-    let columns = Columns::new(pool, n_tokens, n_cols);
+    let columns = Columns::new(
+        products[0].weights.format.kernels.for_isa(pool.isa()),
+        n_tokens,
+        n_cols,
+    );
     scratch.prepare(pool, &columns, x, products);
     let parts: Vec<Part<'_>> = products
         .iter_mut()
@@ -302,14 +311,29 @@ pub fn matmul(
     });
 }
 
-/// How the tokens are cut: into groups of as many columns as a kernel takes at once.
+/// How the tokens are cut: into groups for which there is a kernel, that is as many columns as it takes, or fewer.
 struct Columns {
     n_tokens: usize,
     n_cols: usize,
     n_steps: usize,
     n_groups: usize,
+    /// The columns of the kernel of each group, and its number in the list of kernels: of the first `n_larger` groups,
+    /// and of the others, which may have one token less.
+    kernels: [(usize, usize); 2],
+    n_larger: usize,
     /// Groups whose panels fit the second-level cache together.
     groups_together: usize,
+}
+
+/// A group of tokens and its panel.
+struct Group {
+    tokens: Range<usize>,
+    /// Of the kernel; those without a token hold anything.
+    columns: usize,
+    /// The number of the kernel in its list.
+    kernel: usize,
+    /// Columns of the groups before this one.
+    first_column: usize,
 }
 
 /// What of the second-level cache to fill with activations; the smallest on servers of today is 512 KiB.
@@ -320,21 +344,53 @@ const PIECE_BYTES: usize = 64 << 10;
 const SERIAL_ACTIVATIONS: usize = 8 << 10;
 
 impl Columns {
-    fn new(pool: &Pool, n_tokens: usize, n_cols: usize) -> Columns {
-        let at_once = max_columns(pool.isa());
-        let group_bytes = at_once * n_cols * 5 / 4;
+    /// `kernels` is the list of any format: all have kernels for the same numbers of columns.
+    fn new(kernels: &[(usize, Kernel)], n_tokens: usize, n_cols: usize) -> Columns {
+        let most = kernels.last().map_or(1, |(columns, _)| *columns);
+        let n_groups = n_tokens.div_ceil(most);
+        let kernel_for = |group| {
+            let n_tokens = share(n_tokens, n_groups, group).len();
+            let kernel = kernels.iter().position(|(columns, _)| *columns >= n_tokens);
+            let kernel =
+                kernel.expect("groups have at most as many tokens as the largest kernel has columns");
+            (kernels[kernel].0, kernel)
+        };
         Columns {
             n_tokens,
             n_cols,
             n_steps: n_cols.div_ceil(STEP),
-            n_groups: n_tokens.div_ceil(at_once),
-            groups_together: (CACHE_BYTES / group_bytes).max(1),
+            n_groups,
+            kernels: [kernel_for(0), kernel_for(n_groups - 1)],
+            n_larger: if n_tokens.is_multiple_of(n_groups) {
+                n_groups
+            } else {
+                n_tokens % n_groups
+            },
+            groups_together: (CACHE_BYTES / (most * n_cols * 5 / 4)).max(1),
         }
     }
 
-    /// The tokens of a group; groups differ by one token at most.
-    fn group(&self, group: usize) -> Range<usize> {
-        share(self.n_tokens, self.n_groups, group)
+    fn group(&self, group: usize) -> Group {
+        let n_larger_before = group.min(self.n_larger);
+        let (columns, kernel) = self.kernels[usize::from(group >= self.n_larger)];
+        Group {
+            tokens: share(self.n_tokens, self.n_groups, group),
+            columns,
+            kernel,
+            first_column: n_larger_before * self.kernels[0].0 + (group - n_larger_before) * self.kernels[1].0,
+        }
+    }
+
+    /// Columns of all groups, those without a token included.
+    fn n_columns(&self) -> usize {
+        let last = self.group(self.n_groups - 1);
+        last.first_column + last.columns
+    }
+
+    /// Where the panel of a group lies in memory that has `per_cell` numbers for each step of each column.
+    fn panel(&self, group: &Group, per_cell: usize) -> Range<usize> {
+        let per_column = self.n_steps * per_cell;
+        group.first_column * per_column..(group.first_column + group.columns) * per_column
     }
 
     fn least_tiles(&self, tile_bytes: usize) -> usize {
@@ -342,14 +398,14 @@ impl Columns {
     }
 
     fn groups_per_worker(&self) -> usize {
-        SERIAL_ACTIVATIONS.div_ceil(self.group(0).len() * self.n_cols)
+        SERIAL_ACTIVATIONS.div_ceil(self.kernels[0].0 * self.n_cols)
     }
 }
 
 impl MatmulScratch {
     /// Brings the activations into the forms that the products need.
     fn prepare(&mut self, pool: &Pool, columns: &Columns, x: &[f32], products: &[Product<'_>]) {
-        let cells = columns.n_tokens * columns.n_steps;
+        let cells = columns.n_columns() * columns.n_steps;
         let mut n_corrections = 0;
         let (mut any_floats, mut any_integers) = (false, false);
         for product in products {
@@ -394,26 +450,25 @@ impl MatmulScratch {
             .map(|(correction, values)| (*correction, SharedSlice::new(values)))
             .collect();
         pool.for_each_range(columns.n_groups, columns.groups_per_worker(), &|_, groups| {
-            for group in groups {
-                let tokens = columns.group(group);
-                let cells = |per_cell: usize| {
-                    tokens.start * columns.n_steps * per_cell..tokens.end * columns.n_steps * per_cell
-                };
-                // SAFETY: the pool gives each group to one worker, and groups have cells of their own.
+            for group in groups.map(|group| columns.group(group)) {
+                // SAFETY: the pool gives each group to one worker, and groups have panels of their own.
                 let mut panel = unsafe {
                     PanelMut {
-                        columns: tokens.len(),
-                        words: words.range_mut(cells(STEP / 4)),
-                        scales: scales.range_mut(cells(1)),
+                        columns: group.columns,
+                        words: words.range_mut(columns.panel(&group, STEP / 4)),
+                        scales: scales.range_mut(columns.panel(&group, 1)),
                         corrections: corrections
                             .iter()
                             .map(|(correction, values)| {
-                                (*correction, values.range_mut(cells(correction.per_step())))
+                                (
+                                    *correction,
+                                    values.range_mut(columns.panel(&group, correction.per_step())),
+                                )
                             })
                             .collect(),
                     }
                 };
-                for (column, token) in tokens.enumerate() {
+                for (column, token) in group.tokens.enumerate() {
                     panel.fill_column(pool.isa(), column, &x[token * columns.n_cols..][..columns.n_cols]);
                 }
             }
@@ -423,15 +478,13 @@ impl MatmulScratch {
     fn copy_floats(&mut self, pool: &Pool, columns: &Columns, x: &[f32]) {
         let floats = SharedSlice::new(&mut self.floats);
         pool.for_each_range(columns.n_groups, columns.groups_per_worker(), &|_, groups| {
-            for group in groups {
-                let tokens = columns.group(group);
-                let cells = tokens.start * columns.n_steps * STEP..tokens.end * columns.n_steps * STEP;
-                // SAFETY: the pool gives each group to one worker, and groups have cells of their own.
-                let panel = unsafe { floats.range_mut(cells) };
-                for (column, token) in tokens.clone().enumerate() {
+            for group in groups.map(|group| columns.group(group)) {
+                // SAFETY: the pool gives each group to one worker, and groups have panels of their own.
+                let panel = unsafe { floats.range_mut(columns.panel(&group, STEP)) };
+                for (column, token) in group.tokens.enumerate() {
                     let row = &x[token * columns.n_cols..][..columns.n_cols];
                     for (step, x) in row.chunks(STEP).enumerate() {
-                        let to = &mut panel[(step * tokens.len() + column) * STEP..][..STEP];
+                        let to = &mut panel[(step * group.columns + column) * STEP..][..STEP];
                         to[..x.len()].copy_from_slice(x);
                         // Memory from the last call may hold anything, and 0 * infinity is not 0.
                         to[x.len()..].fill(0.0);
@@ -448,7 +501,7 @@ struct Part<'a> {
     out: SharedSlice<'a, f32>,
     panel: Panel<'a>,
     corrections_per_step: usize,
-    kernels: &'static [Kernel],
+    kernels: &'static [(usize, Kernel)],
 }
 
 impl<'a> Part<'a> {
@@ -480,22 +533,21 @@ impl<'a> Part<'a> {
             let groups = first..(first + columns.groups_together).min(columns.n_groups);
             for tile in tiles.clone() {
                 for group in groups.clone() {
-                    self.multiply_tile(columns, tile, columns.group(group));
+                    self.multiply_tile(columns, tile, &columns.group(group));
                 }
             }
         }
     }
 
-    fn multiply_tile(&self, columns: &Columns, tile: usize, tokens: Range<usize>) {
-        let mut results = [PerRow::default(); 12];
-        let results = &mut results[..tokens.len()];
-        let kernel = self.kernels[tokens.len() - 1];
-        let panel = self.panel_of(columns, &tokens);
+    fn multiply_tile(&self, columns: &Columns, tile: usize, group: &Group) {
+        let mut results = [PerRow::default(); MAX_COLUMNS];
+        let (_, kernel) = self.kernels[group.kernel];
+        let panel = self.panel_of(columns, group);
         // SAFETY: the kernels are those for the instruction set of the pool, which was made for this CPU.
-        unsafe { kernel(self.weights.tile(tile), panel, results) };
+        unsafe { kernel(self.weights.tile(tile), panel, &mut results[..group.columns]) };
         let n_rows = self.weights.n_rows;
         let rows = tile * ROWS..((tile + 1) * ROWS).min(n_rows);
-        for (token, result) in tokens.zip(results) {
+        for (token, result) in group.tokens.clone().zip(&results) {
             // SAFETY: the pool gives each tile to one worker, and only this tile has these rows.
             let out = unsafe {
                 self.out
@@ -505,20 +557,17 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn panel_of(&self, columns: &Columns, tokens: &Range<usize>) -> Panel<'_> {
-        let cells = |per_cell: usize| {
-            tokens.start * columns.n_steps * per_cell..tokens.end * columns.n_steps * per_cell
-        };
+    fn panel_of(&self, columns: &Columns, group: &Group) -> Panel<'_> {
         if self.weights.format.numbers.is_none() {
             return Panel {
-                floats: &self.panel.floats[cells(STEP)],
+                floats: &self.panel.floats[columns.panel(group, STEP)],
                 ..Panel::default()
             };
         }
         Panel {
-            words: &self.panel.words[cells(STEP / 4)],
-            scales: &self.panel.scales[cells(1)],
-            corrections: &self.panel.corrections[cells(self.corrections_per_step)],
+            words: &self.panel.words[columns.panel(group, STEP / 4)],
+            scales: &self.panel.scales[columns.panel(group, 1)],
+            corrections: &self.panel.corrections[columns.panel(group, self.corrections_per_step)],
             ..Panel::default()
         }
     }

@@ -24,12 +24,9 @@ impl float::Layout for Bf16 {
 }
 
 impl FloatFormat for Bf16 {
+    const RUN: usize = 2;
+
     fn decode(bytes: &[u8]) -> f32 {
         half::bf16::from_le_bytes(*part(bytes, 0)).to_f32()
-    }
-
-    #[inline(always)]
-    fn place(column: usize) -> (usize, usize) {
-        (64 * (column / 2) + 2 * (column % 2), 4)
     }
 }

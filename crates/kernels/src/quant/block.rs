@@ -69,6 +69,24 @@ pub(super) const LOW_PAIRS: u32 = 0x0303_0303;
 /// The lowest bit of each byte.
 pub(super) const LOW_BITS: u32 = 0x0101_0101;
 
+/// Adds bits to words of 4 weights: of each 4 bytes of `source`, shifted right by `from`, those of `mask`, shifted left
+/// by `to`. There are as many words in `words` as in `source`.
+#[inline(always)]
+pub(super) fn gather(words: &mut [u32], source: &[u8], from: usize, mask: u32, to: usize) {
+    for (word, bytes) in words.iter_mut().zip(source.as_chunks::<4>().0) {
+        *word |= (u32::from_le_bytes(*bytes) >> from & mask) << to;
+    }
+}
+
+/// 32 weights of 4 bits as the file has them: the first 16 in the low halves of 16 bytes, the others in the high ones.
+#[inline(always)]
+pub(super) fn gather_nibbles(source: &[u8; 16]) -> [u32; 8] {
+    let mut words = [0; 8];
+    gather(&mut words[..4], source, 0, LOW_NIBBLES, 0);
+    gather(&mut words[4..], source, 4, LOW_NIBBLES, 0);
+    words
+}
+
 /// The 4 bytes at `at`, as a word.
 #[inline(always)]
 pub(super) fn word(block: &[u8], at: usize) -> u32 {

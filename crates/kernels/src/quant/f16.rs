@@ -19,12 +19,9 @@ impl float::Layout for F16 {
 }
 
 impl FloatFormat for F16 {
+    const RUN: usize = 1;
+
     fn decode(bytes: &[u8]) -> f32 {
         half::f16::from_le_bytes(*part(bytes, 0)).to_f32()
-    }
-
-    #[inline(always)]
-    fn place(column: usize) -> (usize, usize) {
-        (32 * column, 2)
     }
 }

@@ -19,12 +19,9 @@ impl float::Layout for F32 {
 }
 
 impl FloatFormat for F32 {
+    const RUN: usize = 1;
+
     fn decode(bytes: &[u8]) -> f32 {
         f32::from_le_bytes(*part(bytes, 0))
-    }
-
-    #[inline(always)]
-    fn place(column: usize) -> (usize, usize) {
-        (64 * column, 4)
     }
 }

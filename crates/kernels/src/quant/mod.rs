@@ -97,8 +97,8 @@ trait IntegerFormat: integer::Layout {
 trait FloatFormat: float::Layout {
     /// One number of the file.
     fn decode(bytes: &[u8]) -> f32;
-    /// Where the number of a column, below 32, lies in row 0 of a block of a tile, and how far it is from row to row.
-    fn place(column: usize) -> (usize, usize);
+    /// Columns that lie together in each row of a tile.
+    const RUN: usize;
 }
 
 impl Format {
@@ -231,25 +231,24 @@ fn decode_floats<F: FloatFormat>(blocks: &[u8], out: &mut [f32]) {
 }
 
 fn pack_floats<F: FloatFormat>(rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
+    let run_bytes = F::RUN * F::BYTES;
     for (row, numbers) in rows.chunks_exact(row_bytes).enumerate() {
-        let blocks = tile.chunks_exact_mut(ROWS * STEP * F::BYTES);
-        for (tile, numbers) in blocks.zip(numbers.chunks(STEP * F::BYTES)) {
-            for (column, number) in numbers.chunks_exact(F::BYTES).enumerate() {
-                let (at, row_stride) = F::place(column);
-                tile[at + row * row_stride..][..F::BYTES].copy_from_slice(number);
-            }
+        let runs = numbers.chunks_exact(run_bytes);
+        let rest = runs.remainder();
+        let last = runs.len() * ROWS * run_bytes + row * run_bytes;
+        for (columns, run) in tile.chunks_exact_mut(ROWS * run_bytes).zip(runs) {
+            columns[row * run_bytes..][..run_bytes].copy_from_slice(run);
+        }
+        if !rest.is_empty() {
+            tile[last..][..rest.len()].copy_from_slice(rest);
         }
     }
 }
 
 fn decode_packed_floats<F: FloatFormat>(tile: &[u8], row: usize, out: &mut [f32]) {
-    for (tile, out) in tile
-        .chunks_exact(ROWS * STEP * F::BYTES)
-        .zip(out.chunks_mut(STEP))
-    {
-        for (column, out) in out.iter_mut().enumerate() {
-            let (at, row_stride) = F::place(column);
-            *out = F::decode(&tile[at + row * row_stride..][..F::BYTES]);
-        }
+    for (column, out) in out.iter_mut().enumerate() {
+        let run = column / F::RUN * ROWS + row;
+        let at = (run * F::RUN + column % F::RUN) * F::BYTES;
+        *out = F::decode(&tile[at..][..F::BYTES]);
     }
 }

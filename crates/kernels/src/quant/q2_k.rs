@@ -5,7 +5,7 @@
 //!
 //! In a tile, a block is 16 `d`, 16 `dmin`, 16 runs of 16 group bytes, and a line for each of the 16 groups.
 
-use super::block::{Block, LOW_PAIRS, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, LOW_PAIRS, Numbers, PackedRow, TileRow, gather};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
 use super::{Format, IntegerFormat};
@@ -75,14 +75,15 @@ impl IntegerFormat for Q2K {
     type Block = Block<64>;
 
     fn read(block: &[u8]) -> Self::Block {
+        let mut words = [0; 64];
+        for (i, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            gather(words, part::<32>(block, 16 + i / 4 * 32), i % 4 * 2, LOW_PAIRS, 0);
+        }
         Block {
             d: *part(block, 80),
             m: *part(block, 82),
             scales: *part(block, 0),
-            words: std::array::from_fn(|i| {
-                let k = 4 * i;
-                word(block, 16 + k / 128 * 32 + k % 32) >> (k / 32 % 4 * 2) & LOW_PAIRS
-            }),
+            words,
         }
     }
 

@@ -6,7 +6,7 @@
 //! In a tile, a block is 16 `d`, 12 runs of 16 scale bytes, and for each 32 columns a line of the third bits and two lines, of 16
 //! columns each, of the low 2 bits.
 
-use super::block::{Block, LOW_BITS, LOW_PAIRS, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, LOW_BITS, LOW_PAIRS, Numbers, PackedRow, TileRow, gather};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
 use super::{Format, IntegerFormat};
@@ -78,14 +78,15 @@ impl IntegerFormat for Q3K {
     fn read(block: &[u8]) -> Self::Block {
         let mut scales = [0; 16];
         scales[..12].copy_from_slice(&block[96..108]);
+        let mut words = [0; 64];
+        for (i, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            gather(words, part::<32>(block, 32 + i / 4 * 32), i % 4 * 2, LOW_PAIRS, 0);
+            gather(words, part::<32>(block, 0), i, LOW_BITS, 2);
+        }
         Block {
             d: *part(block, 108),
             scales,
-            words: std::array::from_fn(|i| {
-                let k = 4 * i;
-                let low = word(block, 32 + k / 128 * 32 + k % 32) >> (k / 32 % 4 * 2) & LOW_PAIRS;
-                low | (word(block, k % 32) >> (k / 32) & LOW_BITS) << 2
-            }),
+            words,
             ..Block::ZERO
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! In a tile, a block is 16 scales and 4 lines.
 
-use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, Numbers, PackedRow, TileRow, gather_nibbles};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
 use super::{Format, IntegerFormat};
@@ -53,7 +53,7 @@ impl IntegerFormat for Q4_0 {
         Block {
             d: *part(block, 0),
 
-            words: std::array::from_fn(|i| word(block, 2 + i % 4 * 4) >> (i / 4 * 4) & LOW_NIBBLES),
+            words: gather_nibbles(part(block, 2)),
             ..Block::ZERO
         }
     }

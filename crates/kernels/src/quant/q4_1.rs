@@ -5,7 +5,7 @@
 //!
 //! In a tile, a block is 16 scales, 16 minima and 4 lines.
 
-use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, Numbers, PackedRow, TileRow, gather_nibbles};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
 use super::{Format, IntegerFormat};
@@ -60,7 +60,7 @@ impl IntegerFormat for Q4_1 {
         Block {
             d: *part(block, 0),
             m: *part(block, 2),
-            words: std::array::from_fn(|i| word(block, 4 + i % 4 * 4) >> (i / 4 * 4) & LOW_NIBBLES),
+            words: gather_nibbles(part(block, 4)),
             ..Block::ZERO
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! In a tile, a block is 16 `d`, 16 `dmin`, 12 runs of 16 scale bytes, and 4 lines for each of the 8 groups.
 
-use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, gather};
 use super::k_scales::{self, KScales};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
@@ -63,14 +63,21 @@ impl IntegerFormat for Q4K {
     type Block = Block<64>;
 
     fn read(block: &[u8]) -> Self::Block {
+        let mut words = [0; 64];
+        for (group, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            gather(
+                words,
+                part::<32>(block, 16 + group / 2 * 32),
+                group % 2 * 4,
+                LOW_NIBBLES,
+                0,
+            );
+        }
         Block {
             d: *part(block, 0),
             m: *part(block, 2),
             scales: k_scales::read(part(block, 4)),
-            words: std::array::from_fn(|i| {
-                let (group, i) = (i / 8, i % 8);
-                word(block, 16 + group / 2 * 32 + 4 * i) >> (group % 2 * 4) & LOW_NIBBLES
-            }),
+            words,
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! In a tile, a block is 16 scales, a line of the fifth bits and 4 lines of the others.
 
-use super::block::{Block, LOW_NIBBLES, Numbers, PackedRow, TileRow, spread_bits, word};
+use super::block::{Block, Numbers, PackedRow, TileRow, gather_nibbles, spread_bits, word};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
 use super::{Format, IntegerFormat};
@@ -60,13 +60,14 @@ impl IntegerFormat for Q5_0 {
 
     fn read(block: &[u8]) -> Self::Block {
         let high = word(block, 2);
+        let mut words = gather_nibbles(part(block, 6));
+        for (i, word) in words.iter_mut().enumerate() {
+            *word |= spread_bits(high >> (4 * i)) << 4;
+        }
         Block {
             d: *part(block, 0),
 
-            words: std::array::from_fn(|i| {
-                let low = word(block, 6 + i % 4 * 4) >> (i / 4 * 4) & LOW_NIBBLES;
-                low | spread_bits(high >> (4 * i)) << 4
-            }),
+            words,
             ..Block::ZERO
         }
     }

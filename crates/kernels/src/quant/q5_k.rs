@@ -6,7 +6,7 @@
 //! In a tile, a block is 16 `d`, 16 `dmin`, 12 runs of 16 scale bytes, and for each of the 8 groups a line of the fifth bits and
 //! 4 lines of the others.
 
-use super::block::{Block, LOW_BITS, LOW_NIBBLES, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, LOW_BITS, LOW_NIBBLES, Numbers, PackedRow, TileRow, gather};
 use super::k_scales::{self, KScales};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
@@ -73,15 +73,22 @@ impl IntegerFormat for Q5K {
     type Block = Block<64>;
 
     fn read(block: &[u8]) -> Self::Block {
+        let mut words = [0; 64];
+        for (group, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            gather(
+                words,
+                part::<32>(block, 48 + group / 2 * 32),
+                group % 2 * 4,
+                LOW_NIBBLES,
+                0,
+            );
+            gather(words, part::<32>(block, 16), group, LOW_BITS, 4);
+        }
         Block {
             d: *part(block, 0),
             m: *part(block, 2),
             scales: k_scales::read(part(block, 4)),
-            words: std::array::from_fn(|i| {
-                let (group, i) = (i / 8, i % 8);
-                let low = word(block, 48 + group / 2 * 32 + 4 * i) >> (group % 2 * 4) & LOW_NIBBLES;
-                low | (word(block, 16 + 4 * i) >> group & LOW_BITS) << 4
-            }),
+            words,
         }
     }
 

@@ -6,7 +6,7 @@
 //! In a tile, a block is 16 `d`, 16 runs of 16 scales, and for each of the 16 groups 2 lines of the low 4 bits and a line of the
 //! high 2 bits.
 
-use super::block::{Block, LOW_NIBBLES, LOW_PAIRS, Numbers, PackedRow, TileRow, word};
+use super::block::{Block, LOW_NIBBLES, LOW_PAIRS, Numbers, PackedRow, TileRow, gather};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
 use super::{Format, IntegerFormat};
@@ -66,15 +66,27 @@ impl IntegerFormat for Q6K {
     type Block = Block<64>;
 
     fn read(block: &[u8]) -> Self::Block {
+        let mut words = [0; 64];
+        for (i, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            gather(
+                words,
+                part::<32>(block, i / 4 * 64 + i % 2 * 32),
+                i / 2 % 2 * 4,
+                LOW_NIBBLES,
+                0,
+            );
+            gather(
+                words,
+                part::<32>(block, 128 + i / 4 * 32),
+                i % 4 * 2,
+                LOW_PAIRS,
+                4,
+            );
+        }
         Block {
             d: *part(block, 208),
             scales: *part(block, 192),
-            words: std::array::from_fn(|i| {
-                let k = 4 * i;
-                let low = word(block, k / 128 * 64 + k % 64) >> (k / 64 % 2 * 4) & LOW_NIBBLES;
-                let high = word(block, 128 + k / 128 * 32 + k % 32) >> (k / 32 % 4 * 2) & LOW_PAIRS;
-                low | high << 4
-            }),
+            words,
             ..Block::ZERO
         }
     }

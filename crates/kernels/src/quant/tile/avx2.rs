@@ -8,9 +8,6 @@ use std::marker::PhantomData;
 
 use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector};
 
-/// 12 registers of sums, 2 of weights and one of activations.
-pub(super) const MAX_COLUMNS: usize = 6;
-
 /// Proof that the CPU has AVX2, FMA and F16C: what all `unsafe` blocks of this file rest on.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
@@ -18,13 +15,13 @@ pub(super) struct Avx2(());
 pub(super) struct Kernels<T>(PhantomData<T>);
 
 impl<T: Tile> Kernels<T> {
-    pub(super) const LIST: &'static [Kernel] = &[
-        kernel::<T, 1>,
-        kernel::<T, 2>,
-        kernel::<T, 3>,
-        kernel::<T, 4>,
-        kernel::<T, 5>,
-        kernel::<T, MAX_COLUMNS>,
+    // At most 12 registers of sums, 2 of weights and one of activations.
+    pub(super) const LIST: &'static [(usize, Kernel)] = &[
+        (1, kernel::<T, 1>),
+        (2, kernel::<T, 2>),
+        (3, kernel::<T, 3>),
+        (4, kernel::<T, 4>),
+        (6, kernel::<T, 6>),
     ];
 }
 

@@ -5,9 +5,6 @@ use std::marker::PhantomData;
 
 use super::{Kernel, Panel, PerRow, Tile, Vector};
 
-/// 12 registers of sums of products, 12 of results, and the rest for weights and scales.
-pub(super) const MAX_COLUMNS: usize = super::MAX_COLUMNS;
-
 /// Proof that the CPU has AVX-512 F, BW, VL, DQ and VNNI: what all `unsafe` blocks of this file rest on.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
@@ -15,19 +12,16 @@ pub(super) struct Avx512(());
 pub(super) struct Kernels<T>(PhantomData<T>);
 
 impl<T: Tile> Kernels<T> {
-    pub(super) const LIST: &'static [Kernel] = &[
-        kernel::<T, 1>,
-        kernel::<T, 2>,
-        kernel::<T, 3>,
-        kernel::<T, 4>,
-        kernel::<T, 5>,
-        kernel::<T, 6>,
-        kernel::<T, 7>,
-        kernel::<T, 8>,
-        kernel::<T, 9>,
-        kernel::<T, 10>,
-        kernel::<T, 11>,
-        kernel::<T, MAX_COLUMNS>,
+    // At most 12 registers of sums of products and 12 of results, and the rest for weights and scales.
+    pub(super) const LIST: &'static [(usize, Kernel)] = &[
+        (1, kernel::<T, 1>),
+        (2, kernel::<T, 2>),
+        (3, kernel::<T, 3>),
+        (4, kernel::<T, 4>),
+        (6, kernel::<T, 6>),
+        (8, kernel::<T, 8>),
+        (10, kernel::<T, 10>),
+        (12, kernel::<T, 12>),
     ];
 }
 

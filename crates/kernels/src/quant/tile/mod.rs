@@ -36,7 +36,7 @@ pub(crate) const ROWS: usize = 16;
 /// Columns that share a scale when activations are quantised, and the step of all kernels.
 pub(crate) const STEP: usize = 32;
 /// The most columns of activations that any kernel takes at once.
-const MAX_COLUMNS: usize = 12;
+pub(crate) const MAX_COLUMNS: usize = 12;
 
 /// One number per row.
 #[repr(align(64))]
@@ -79,15 +79,16 @@ pub(crate) enum CorrectionKind {
 /// The CPU has the instruction set that the kernel was made for.
 pub(crate) type Kernel = unsafe fn(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]);
 
-/// The kernels of a format, for each instruction set: the first takes one column, the next two, and so on.
+/// The kernels of a format, for each instruction set: those for 1 column, for more, up to the most, each with that
+/// number. Not every number has one, for the sake of those who wait for the compiler.
 pub(crate) struct Kernels {
-    scalar: &'static [Kernel],
+    scalar: &'static [(usize, Kernel)],
     #[cfg(target_arch = "x86_64")]
-    avx2: &'static [Kernel],
+    avx2: &'static [(usize, Kernel)],
     #[cfg(target_arch = "x86_64")]
-    avx512: &'static [Kernel],
+    avx512: &'static [(usize, Kernel)],
     #[cfg(target_arch = "aarch64")]
-    neon: &'static [Kernel],
+    neon: &'static [(usize, Kernel)],
     correction: fn(Isa) -> Option<Correction>,
 }
 
@@ -106,7 +107,7 @@ impl Kernels {
     }
 
     /// The kernels for an instruction set that this CPU has.
-    pub(crate) fn for_isa(&self, isa: Isa) -> &'static [Kernel] {
+    pub(crate) fn for_isa(&self, isa: Isa) -> &'static [(usize, Kernel)] {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => self.avx2,
@@ -133,19 +134,6 @@ fn correction<T: Tile>(isa: Isa) -> Option<Correction> {
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => T::correction::<neon::Neon>(),
         _ => T::correction::<scalar::Scalar>(),
-    }
-}
-
-/// How many columns of activations a kernel for this instruction set takes at once.
-pub(crate) fn max_columns(isa: Isa) -> usize {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::MAX_COLUMNS,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::MAX_COLUMNS,
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => neon::MAX_COLUMNS,
-        _ => scalar::MAX_COLUMNS,
     }
 }
 

@@ -4,23 +4,21 @@ use std::marker::PhantomData;
 
 use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector};
 
-/// Nothing is won by more columns at once: the arithmetic takes longer than reading the weights again.
-pub(super) const MAX_COLUMNS: usize = 1;
-
 #[derive(Clone, Copy)]
 pub(super) struct Scalar;
 
 pub(super) struct Kernels<T>(PhantomData<T>);
 
 impl<T: Tile> Kernels<T> {
-    pub(super) const LIST: &'static [Kernel] = &[kernel::<T, MAX_COLUMNS>];
+    // Nothing is won by more columns at once: the arithmetic takes longer than reading the weights again.
+    pub(super) const LIST: &'static [(usize, Kernel)] = &[(1, kernel::<T, 1>)];
 }
 
 fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
     T::run::<Scalar, M>(Scalar, tile, panel, out);
 }
 
-#[inline(always)]
+#[inline]
 fn map<T: Copy, U>(a: [T; ROWS], f: impl Fn(T) -> U) -> [U; ROWS] {
     std::array::from_fn(|i| f(a[i]))
 }
@@ -29,7 +27,7 @@ fn map<T: Copy, U>(a: [T; ROWS], f: impl Fn(T) -> U) -> [U; ROWS] {
 type Words = [u32; ROWS];
 
 impl Scalar {
-    #[inline(always)]
+    #[inline]
     fn dot(sum: [i32; ROWS], bytes: Words, word: i32, byte: impl Fn(u8) -> i32) -> [i32; ROWS] {
         let activations = word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
         std::array::from_fn(|row| {
@@ -51,12 +49,12 @@ impl Vector for Scalar {
 
     const SIGNED_OFFSET: i32 = 0;
 
-    #[inline(always)]
+    #[inline]
     fn lines_per_partial(_max: u8) -> usize {
         usize::MAX
     }
 
-    #[inline(always)]
+    #[inline]
     fn load(self, line: &[u8; 64]) -> Words {
         std::array::from_fn(|row| {
             u32::from_le_bytes([
@@ -68,27 +66,27 @@ impl Vector for Scalar {
         })
     }
 
-    #[inline(always)]
+    #[inline]
     fn and(self, bytes: Words, mask: u8) -> Words {
         map(bytes, |word| word & u32::from_ne_bytes([mask; 4]))
     }
 
-    #[inline(always)]
+    #[inline]
     fn or(self, a: Words, b: Words) -> Words {
         std::array::from_fn(|row| a[row] | b[row])
     }
 
-    #[inline(always)]
+    #[inline]
     fn shift_left(self, bytes: Words, bits: u32) -> Words {
         map(bytes, |word| word << bits)
     }
 
-    #[inline(always)]
+    #[inline]
     fn shift_right(self, bytes: Words, bits: u32) -> Words {
         map(bytes, |word| word >> bits)
     }
 
-    #[inline(always)]
+    #[inline]
     fn lookup(self, table: &[i8; 16], bytes: Words) -> Words {
         map(bytes, |word| {
             u32::from_le_bytes(
@@ -98,103 +96,103 @@ impl Vector for Scalar {
         })
     }
 
-    #[inline(always)]
+    #[inline]
     fn splat_int(self, value: i32) -> [i32; ROWS] {
         [value; ROWS]
     }
 
-    #[inline(always)]
+    #[inline]
     fn open(self, start: [i32; ROWS]) -> [i32; ROWS] {
         start
     }
 
-    #[inline(always)]
+    #[inline]
     fn dot(self, sum: [i32; ROWS], unsigned: Words, word: i32) -> [i32; ROWS] {
         Scalar::dot(sum, unsigned, word, i32::from)
     }
 
-    #[inline(always)]
+    #[inline]
     fn signed(self, bytes: Words) -> Words {
         bytes
     }
 
-    #[inline(always)]
+    #[inline]
     fn dot_signed(self, sum: [i32; ROWS], signed: Words, word: i32) -> [i32; ROWS] {
         Scalar::dot(sum, signed, word, |byte| i32::from(byte.cast_signed()))
     }
 
-    #[inline(always)]
+    #[inline]
     fn close(self, _start: [i32; ROWS], sum: [i32; ROWS]) -> [i32; ROWS] {
         sum
     }
 
-    #[inline(always)]
+    #[inline]
     fn to_floats(self, ints: [i32; ROWS]) -> [f32; ROWS] {
         map(ints, |int| int as f32)
     }
 
-    #[inline(always)]
+    #[inline]
     fn splat(self, value: f32) -> [f32; ROWS] {
         [value; ROWS]
     }
 
-    #[inline(always)]
+    #[inline]
     fn add(self, a: [f32; ROWS], b: [f32; ROWS]) -> [f32; ROWS] {
         std::array::from_fn(|row| a[row] + b[row])
     }
 
-    #[inline(always)]
+    #[inline]
     fn mul(self, a: [f32; ROWS], b: [f32; ROWS]) -> [f32; ROWS] {
         std::array::from_fn(|row| a[row] * b[row])
     }
 
-    #[inline(always)]
+    #[inline]
     fn mul_add(self, a: [f32; ROWS], b: [f32; ROWS], c: [f32; ROWS]) -> [f32; ROWS] {
         std::array::from_fn(|row| a[row].mul_add(b[row], c[row]))
     }
 
-    #[inline(always)]
+    #[inline]
     fn load_f32(self, numbers: &[u8; 64]) -> [f32; ROWS] {
         map(self.load(numbers), f32::from_bits)
     }
 
-    #[inline(always)]
+    #[inline]
     fn load_f16(self, numbers: &[u8; 32]) -> [f32; ROWS] {
         std::array::from_fn(|row| half::f16::from_le_bytes([numbers[2 * row], numbers[2 * row + 1]]).to_f32())
     }
 
-    #[inline(always)]
+    #[inline]
     fn load_u8(self, numbers: &[u8; 16]) -> [f32; ROWS] {
         map(*numbers, f32::from)
     }
 
-    #[inline(always)]
+    #[inline]
     fn load_i8(self, numbers: &[u8; 16]) -> [f32; ROWS] {
         map(*numbers, |number| f32::from(number.cast_signed()))
     }
 
-    #[inline(always)]
+    #[inline]
     fn low_bf16(self, words: &[u8; 64]) -> [f32; ROWS] {
         map(self.load(words), |word| f32::from_bits(word << 16))
     }
 
-    #[inline(always)]
+    #[inline]
     fn high_bf16(self, words: &[u8; 64]) -> [f32; ROWS] {
         map(self.load(words), |word| f32::from_bits(word & 0xffff_0000))
     }
 
-    #[inline(always)]
+    #[inline]
     fn store(self, numbers: [f32; ROWS], to: &mut PerRow) {
         to.0 = numbers;
     }
 
-    #[inline(always)]
+    #[inline]
     fn store_bytes(self, bytes: Words, to: &mut [u8; 64]) {
         for (to, word) in to.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
             *to = word.to_le_bytes();
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn prefetch(self, _at: *const u8) {}
 }
