@@ -184,6 +184,7 @@ pub(crate) fn describe<'a>(
             fault: "it has no parts".to_owned(),
         });
     };
+    gguf_model::check_architecture(gguf, &first.file)?;
     let weights = weights(pool, parts, &parsed)?;
     let n_vocab = weights
         .shape("token_embd.weight")

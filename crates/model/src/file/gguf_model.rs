@@ -185,6 +185,11 @@ fn layer_attention(
     }
 }
 
+/// Refuses a file of an architecture that we do not have, before anything else about it is looked at.
+pub(crate) fn check_architecture(gguf: &Gguf<'_>, file: &str) -> Result<(), LoadError> {
+    family(gguf, file).map(|_| ())
+}
+
 fn family(gguf: &Gguf<'_>, file: &str) -> Result<&'static Family, LoadError> {
     let key = "general.architecture";
     let found = gguf.string(key).map_err(|fault| gguf_fault(file, fault))?;

@@ -571,7 +571,7 @@ mod tests {
     use super::*;
 
     /// The configuration of a small Llama with some fields changed.
-    fn config_with(changes: Value) -> Result<Config, LoadError> {
+    fn config_with(changes: &Value) -> Result<Config, LoadError> {
         let mut fields = json!({
             "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
             "max_position_embeddings": 4096, "num_attention_heads": 4, "num_hidden_layers": 4, "vocab_size": 100,
@@ -600,10 +600,10 @@ mod tests {
                     "high_freq_factor": 4.0, "original_max_position_embeddings": 2048, "rope_theta": 5e5}}),
             ),
         ] {
-            assert_eq!(config_with(old).unwrap(), config_with(new).unwrap());
+            assert_eq!(config_with(&old).unwrap(), config_with(&new).unwrap());
         }
         let scaling = config_with(
-            json!({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1.0,
+            &json!({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1.0,
             "high_freq_factor": 4.0, "original_max_position_embeddings": 2048}}),
         );
         let expected = RopeScaling::Llama3 {
@@ -617,7 +617,7 @@ mod tests {
 
     #[test]
     fn yarn_stretches_the_context_and_takes_all_its_fields() {
-        let config = config_with(json!({"rope_scaling": {"type": "yarn", "factor": 4.0,
+        let config = config_with(&json!({"rope_scaling": {"type": "yarn", "factor": 4.0,
             "original_max_position_embeddings": 4096}}))
         .unwrap();
         assert_eq!(config.n_context, 16_384);
@@ -630,7 +630,7 @@ mod tests {
         };
         assert_eq!(config.rope.scaling, plain);
         let config = config_with(
-            json!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0,
+            &json!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0,
             "mscale_all_dim": 0.5, "beta_fast": 16, "beta_slow": 2}}),
         )
         .unwrap();
@@ -652,7 +652,7 @@ mod tests {
     #[test]
     fn windows_and_layers_without_rope_follow_each_class() {
         let windows = |changes: Value| -> Vec<Option<usize>> {
-            config_with(changes)
+            config_with(&changes)
                 .unwrap()
                 .attention
                 .iter()
@@ -676,7 +676,7 @@ mod tests {
         };
         assert_eq!(qwen(false), [None; 4]);
         assert_eq!(qwen(true), [None, None, None, Some(8)]);
-        let smol = config_with(json!({"architectures": ["SmolLM3ForCausalLM"]})).unwrap();
+        let smol = config_with(&json!({"architectures": ["SmolLM3ForCausalLM"]})).unwrap();
         assert_eq!(
             smol.attention.iter().map(|layer| layer.rope).collect::<Vec<_>>(),
             [true, true, true, false]
