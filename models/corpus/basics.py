@@ -1,6 +1,6 @@
 """Closed little subjects: counting, alphabet, days, months, repeating, spelling, opposites, a few facts, dice."""
 
-from .phrases import capital
+from .phrases import capital, say
 from .stories import HEROES, OBJECTS, PLACES, PROPER, made_up
 from .sums import words
 
@@ -35,7 +35,7 @@ def count(talk):
     if dice < 0.5:
         n = rng.choice((3, 4, 5, 5, 6, 7, 8, 9, 10, 10, 10, 10, 11, 12, 13, 14, 15, 16, 18, 20, 20, 20, 25, 30))
         number = words(n) if rng.random() < 0.3 else n
-        talk.ask(["count to {n}", "count from [1|one] to {n}", "count up to {n}", "can you count to {n}?", "count [till|until] {n}", "[list|give me|write|tell me] the numbers from [1|one] to {n}", "[list|say|print|show] the numbers 1 to {n}", "numbers from 1 to {n}", "Count to {n}."], n=number)
+        talk.ask(["count to {n}", "count from [1|one] to {n}", "count up to {n}", "now [count |]up to {n}", "[start|begin] counting to {n}", "show me how you count to {n}", "count for me, up to {n}", "can you count to {n}?", "count [till|until] {n}", "[list|give me|write|tell me] the numbers from [1|one] to {n}", "[list|say|print|show] the numbers 1 to {n}", "numbers from 1 to {n}", "Count to {n}."], n=number)
         items = range(1, n + 1)
     elif dice < 0.7:
         a = rng.randint(0, 60)
@@ -90,14 +90,14 @@ def calendar(talk):
     dice = rng.random()
     if dice < 0.3:
         what = "days of the week" if word == "day" else "months of the year"
-        talk.ask([f"[list|name|tell me|what are|say|give me|write] the {what}", f"{what}", f"[list|name|tell me] all {'days' if word == 'day' else 'months'}", f"which {word}s are there?", f"what are the {'7 days' if word == 'day' else '12 months'}?"])
+        talk.ask([f"[list|name|tell me|what are|say|give me|write] the {what}", f"{what}", f"[list|name|tell me] all {'days' if word == 'day' else 'months'}", f"which {word}s are there?", f"can you [list|name|tell me] all the {word}s?", f"all {word}s please", f"what are the {'7 days' if word == 'day' else '12 months'}?"])
         text = ", ".join(names[:-1]) + " and " + names[-1]
         talk.reply(rng.choice((text + ".", f"The {what} are {text}.")))
     elif dice < 0.85:
         at = rng.randrange(len(names))
         step = rng.choice((1, 1, -1))
         rel = "after" if step == 1 else "before"
-        talk.ask([f"[what|which] {word} [comes|is] {rel} {{x}}?", f"what comes {rel} {{x}}?", f"what is the {word} {rel} {{x}}?"] + ([f"if today is {{x}}, what [day is|is] {'tomorrow' if step == 1 else 'yesterday'}?", f"today is {{x}}. what {'day is tomorrow' if step == 1 else 'day was yesterday'}?"] if word == "day" else []), x=names[at])
+        talk.ask([f"[what|which] {word} [comes|is|follows|comes right] {rel} {{x}}?", f"{{x}} and {'then' if step == 1 else 'before'}?" if step == 1 else f"which {word} is right before {{x}}?", f"name the {word} {rel} {{x}}", f"what comes {rel} {{x}}?", f"what is the {word} {rel} {{x}}?"] + ([f"if today is {{x}}, what [day is|is] {'tomorrow' if step == 1 else 'yesterday'}?", f"today is {{x}}. what {'day is tomorrow' if step == 1 else 'day was yesterday'}?"] if word == "day" else []), x=names[at])
         other = names[(at + step) % len(names)]
         asked = talk.turns[-1][1].lower()
         if "today is" in asked:
@@ -113,11 +113,17 @@ def calendar(talk):
         talk.reply("Spring, summer, autumn and winter.")
 
 
+SENTENCES = ["this is a drill", "this is only a test", "I love mills", "the train is late", "we are ready to go", "my cat likes tea", "nobody knows the answer", "it works on my machine", "all good things end", "two birds sing in a tree", "the door is open", "I will be back soon", "you can do it", "this is the way", "everything is fine", "time to go home", "the test is over", "there is no spoon", "this is my first message", "welcome to the show"]
 PIECES = "the quick brown little red old happy green cat dog fox moon river house apples jump sleep run over under with and my your blue bread sings sun rain is are was not very today tomorrow hello world good night test this that one two three four five we they you love like tea coffee train window door garden music paper stone light dark yes no maybe never always purple banana seven parrot tokens mill grind flour open close".split()
 
 
 def phrase(rng):
     """Some words to be repeated: real ones, names, made-up ones, numbers."""
+    if rng.random() < 0.25:
+        words_ = rng.choice(SENTENCES).split()
+        for _ in range(rng.randrange(3)):
+            words_[rng.randrange(len(words_))] = rng.choice(PIECES + SPELLABLE)
+        return " ".join(words_) + rng.choice(("", "", ".", "!"))
     n = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10))
     out = []
     for _ in range(n):
@@ -135,7 +141,7 @@ def repeat(talk):
         talk.ask(["[Say this is a test|say this is a test|Say this is a test!|say: this is a test|Say 'this is a test'|say \"this is a test\"]"], exact=True)
         return talk.reply("This is a test.", [repeat])
     text = phrase(rng)
-    talk.ask(["repeat after me: {x}", "say {x}", "say: {x}", "[please |]say \"{x}\"", "repeat: {x}", "say '{x}'", "[can you |please |]repeat \"{x}\"", "repeat this: {x}", "Say \"{x}\"", "echo {x}", "write {x}", "print \"{x}\"", "[just |only ]say {x}", "repeat the words {x}", "reply with {x}", "answer with \"{x}\"", "Repeat after me: {x}", "type {x}", "reply only with {x}", "Respond with \"{x}\"", "say the word {x}"], exact=True, x=text)
+    talk.ask(["repeat after me: {x}", "say {x}", "say: {x}", "[please |]say \"{x}\"", "repeat: {x}", "say '{x}'", "[can you |please |]repeat \"{x}\"", "repeat this: {x}", "Say \"{x}\"", "echo {x}", "write {x}", "print \"{x}\"", "[just |only ]say {x}", "repeat the words {x}", "reply with {x}", "answer with \"{x}\"", "Repeat after me: {x}", "type {x}", "reply only with {x}", "Respond with \"{x}\"", "say the word {x}", "Say {x}", "Just say {x}", "Write {x}", "Repeat {x}", "repeat {x}", "Say the following: {x}", "can you say {x}?", "please say {x}", "Please repeat: {x}", "Say: {x}", "say this: {x}", "now say {x}"], exact=True, x=text)
     talk.reply(text, [repeat])
 
 
@@ -206,7 +212,7 @@ def nature(talk):
         a, b, c = rng.choice(MIXES)
         if rng.random() < 0.5:
             a, b = b, a
-        talk.ask(["what do you get [if|when] you mix {a} and {b}?", "mix {a} and {b}", "{a} and {b} make what [colour|color]?", "what colour is {a} mixed with {b}?"], a=a, b=b)
+        talk.ask(["what do you get [if|when] you mix {a} and {b}?", "mix {a} and {b}", "what colour [do you get|comes] from {a} and {b}?", "{a} + {b} = what colour?", "what do {a} and {b} make?", "which colour is made of {a} and {b}?", "{a} and {b} make what [colour|color]?", "what colour is {a} mixed with {b}?"], a=a, b=b)
         talk.answer([f"{capital(a)} and {b} make {c}.", f"You get {c}."], [nature])
 
 
@@ -223,6 +229,11 @@ def how_many(talk):
     question, answer = talk.rng.choice(HOW_MANY)
     if talk.rng.random() < 0.4:
         question = question.replace(" are in ", " in ").replace(" are there", "")
+    if " are in a" in question and talk.rng.random() < 0.35:
+        thing, whole = question.split(" are in a", 1)
+        whole = whole.removeprefix("n").strip()
+        question = talk.rng.choice((f"{thing} does [a|one|each|the] {whole} have", f"{thing} has [a|one] {whole}", f"{thing} make [a|one] {whole}", f"{thing} in one {whole}", f"{thing} are there in [a|one|each] {whole}"))
+    question = say(talk.rng, [question])
     talk.ask(["how many {q}?", "do you know how many {q}?", "tell me how many {q}"], q=question)
     talk.reply(f"There are {answer}.")
 

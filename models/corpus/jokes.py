@@ -4,6 +4,10 @@ from .phrases import capital
 
 # (topics, setup, punchline, explanation). A setup without a question mark is a one-liner with its end.
 JOKES = [
+    ("whale sea", "What do you get when you cross a whale with a computer?", "A very large byte.", "byte is a unit in computers and sounds like bite"),
+    ("boat sea", "Why did the little boat need a rest?", "It was feeling a bit adrift.", "to be adrift means to float without control, and also to feel lost"),
+    ("wizard", "Why did the wizard clean his wand?", "He wanted a better spell-ing.", "wizards cast spells, and spelling is writing words without mistakes"),
+    ("model", "Why was the tiny model so cheerful?", "It had very few weights on its shoulders.", "the numbers in a model are called weights, and worries weigh on your shoulders"),
     ("computer bug", "Why did the programmer bring a ladder to work?", "To reach the high-level languages.", "programming languages are called high-level, as if you had to climb up to them"),
     ("computer", "Why was the computer cold?", "It left its Windows open.", "Windows is a name for an operating system as well as the thing in the wall"),
     ("computer mouse cat", "Why did the cat sit on the keyboard?", "To keep an eye on the mouse.", "a computer mouse is not the kind that cats hunt"),
@@ -40,7 +44,6 @@ JOKES = [
     ("crab sea", "Why did the crab never share?", "It was a little shellfish.", "shellfish sounds like selfish"),
     ("sea", "What did the sea say to the shore?", "Nothing. It just waved.", "waves belong to the sea, and you wave to say hello"),
     ("sea boat", "What lies at the bottom of the sea and shivers?", "A nervous wreck.", "a wreck is a sunken ship, and a nervous wreck is a very worried person"),
-    ("whale sea", "Where do whales weigh themselves?", "At a whale-way station.", "it sounds a little like railway station and weigh"),
     ("elephant", "Why do elephants never use computers?", "They are afraid of the mouse.", "people say that elephants fear mice, and computers come with one"),
     ("elephant", "What time is it when an elephant sits on your fence?", "Time to get a new fence.", "you expect an hour, but the answer is about the broken fence"),
     ("elephant travel", "Why are elephants always ready to travel?", "They bring their own trunk.", "a trunk is a large case and also an elephant's nose"),
@@ -81,7 +84,6 @@ JOKES = [
     ("skeleton music", "What instrument does a skeleton play?", "The trom-bone.", "a trombone has the word bone in it"),
     ("pirate", "Why is it hard to learn the alphabet from a pirate?", "They get lost at C.", "C sounds like sea"),
     ("pirate", "How much did the pirate pay for corn?", "A buck an ear.", "it sounds like buccaneer, a word for pirate"),
-    ("pirate", "What is a pirate's favourite letter?", "You may think it is R, but the first love is the C.", "pirates say arr, and C sounds like sea"),
     ("maths number", "Why was six afraid of seven?", "Because seven ate nine.", "ate sounds like eight, so it goes seven, eight, nine"),
     ("maths", "Why was the maths book sad?", "It had too many problems.", "maths problems are exercises, but problems also make you sad"),
     ("maths number", "What did zero say to eight?", "Nice belt.", "an 8 looks like a 0 with a belt around it"),
@@ -107,10 +109,8 @@ JOKES = [
     ("food tea", "What does a nosy teapot say?", "Spill it.", "to spill the tea means to tell secrets"),
     ("food pizza", "Do you want to hear a joke about pizza?", "Never mind, it is too cheesy.", "cheesy means silly, and pizza has cheese"),
     ("food potato", "What do you call a lazy potato?", "A couch potato.", "a couch potato is a person who sits around all day"),
-    ("food cookie", "Why did the cookie cry?", "Its mother had been a wafer so long.", "a wafer sounds like away for"),
     ("food corn", "What did the baby corn say to the mother corn?", "Where is pop corn?", "popcorn is a snack, and pop is a word for father"),
     ("food mushroom", "Why is the mushroom invited to every party?", "He is a fun guy.", "fun guy sounds like fungi, which mushrooms are"),
-    ("food bean", "Why did the bean blush?", "It saw the chickpea.", "chickpea sounds like something rather private"),
     ("food apple", "What is worse than finding a worm in your apple?", "Finding half a worm.", "then you have eaten the other half"),
     ("tree", "What kind of tree fits in your hand?", "A palm tree.", "the palm is the inside of a hand"),
     ("tree", "Why do trees seem suspicious on sunny days?", "They are a little shady.", "shady means suspicious, and trees give shade"),
@@ -130,12 +130,10 @@ JOKES = [
     ("river water", "Why is the river so rich?", "It has two banks.", "banks keep money and are also the sides of a river"),
     ("lighthouse sea", "Why did the lighthouse keeper quit?", "Too many ups and downs.", "a lighthouse has many stairs, and ups and downs are good and bad days"),
     ("mill wind", "What kind of music does a windmill like?", "It is a big metal fan.", "a fan makes wind and is also someone who likes something"),
-    ("doctor", "Why did the cook go to the doctor?", "He had a pain in the pan.", "it sounds like a pain somewhere in the body"),
     ("doctor", "Doctor, I feel like a pair of curtains!", "Then pull yourself together.", "you pull curtains together, and it also means to calm down"),
     ("car", "What did the traffic light say to the car?", "Do not look, I am changing.", "a light changes its colour, and people change clothes"),
     ("car tyre", "Why did the bicycle fall over?", "It was two-tired.", "it sounds like too tired, and it has two tyres"),
     ("train", "Why was the train late?", "It lost track of time.", "trains run on tracks, and to lose track of time means to forget it"),
-    ("boat", "What kind of boat is always bored?", "A steamer, because it just lets off steam.", "to let off steam means to get rid of anger"),
     ("shoe sport", "What kind of shoes do spies wear?", "Sneakers.", "to sneak means to move in secret"),
     ("sport football", "Why did the football field get so hot?", "All the fans had left.", "fans cool the air and are also people who watch sport"),
     ("sport golf", "Why did the golfer bring two pairs of socks?", "In case he got a hole in one.", "a hole in one is a perfect shot, and also a problem with a sock"),
@@ -145,7 +143,6 @@ JOKES = [
     ("knight king", "Why did the knight carry an umbrella?", "It was a rainy knight.", "knight sounds like night"),
     ("dragon", "Why do dragons sleep all day?", "So that they can fight knights.", "knights sounds like nights"),
     ("witch", "What is a witch's best subject?", "Spelling.", "witches cast spells, and spelling is a school subject"),
-    ("wizard", "Why did the wizard fail at school?", "He lost his concentrate-tion potion.", "a potion helps wizards with everything, it seems"),
     ("nose", "Why can a nose not be twelve inches long?", "Then it would be a foot.", "twelve inches make one foot"),
     ("balloon", "Why should you never let a balloon hold a speech?", "It is full of hot air.", "full of hot air means talking nonsense"),
     ("bed sleep", "Why did the bed go to the party?", "To make some new sheets.", "it sounds like mates, and beds have sheets"),
@@ -192,22 +189,23 @@ ASK_JOKE = [
     "[let's hear|let me hear|show me|hit me with] [a joke|one of your jokes|your best joke|a good one|something funny]",
     "[What is|what's] your [best|favourite|funniest] joke?", "Got any [jokes|good jokes|jokes for me]?", "be funny", "[cheer me up|entertain me|amuse me]",
     "I am bored, tell me [a joke|something funny]", "know any jokes?", "[dad joke|tell me a dad joke|a pun please|tell me a pun]", "make a joke",
-    "tell us a joke", "can you be funny?", "are you funny?", "say a joke",
+    "tell us a joke", "can you be funny?", "are you funny?", "say a joke", "I could use [a laugh|a joke|something funny][ right now|]", "I need [a laugh|cheering up|something to laugh about]", "do you have a joke for me?", "I'd love [a joke|to hear a joke|to hear something funny|a good laugh]", "[how about|what about] a joke?", "time for a joke", "lighten the mood", "let me hear something silly", "something silly please", "[tell|give] me something [funny|silly]", "what is a good joke?", "your best joke please", "I want to laugh", "a bit of humour please", "jokes, please", "can I hear a joke?", "are there any jokes you know?", "what's the funniest joke you know", "one joke for the road",
 ]  # fmt: skip
 ASK_TOPIC = [
     "[tell|give] me a joke about {t}", "a joke about {t}", "joke about {t}", "do you know [a|any] [joke|jokes] about {t}?",
     "[tell me|make|do you have|I want|I'd like] a [funny|short|good|] joke about {t}", "make a joke about {t}", "something funny about {t}",
-    "[have you got|got] a joke with {t}?", "a {s} joke please", "tell me a {s} joke", "do you know a {s} joke?", "can you tell a joke on {t}?",
+    "[have you got|got] a joke with {t}?", "a {s} joke please", "tell me a {s} joke", "do you know a {s} joke?", "can you tell a joke on {t}?", "[I'd love|I want|I would like] to hear [something silly|something funny|a joke] about {t}", "give me a joke on {t}", "something silly about {t}", "anything funny about {t}?", "what is funny about {t}?", "know something funny about {t}?", "[tell|make] me laugh about {t}", "jokes on {t}", "{t} joke", "now one about {t}", "how about a joke about {t}?", "is there a joke about {t}?", "your best joke about {t}", "tell me a joke about {t}, if you know one",
 ]  # fmt: skip
 ASK_MORE = [
     "[another|another one|another joke|one more|one more joke|more|again|next|next one|more jokes|a different one|a new one|tell me another|tell another one|do you have another]",
     "[tell me another one|give me another one|another one please|another joke please|one more please|tell me one more|got another|any more|more please|a second one]",
     "[haha, another one|lol another|nice, one more|good one, another|do you have more|do you know another one|ok next|next joke|now another|and another|encore|keep going|go on]",
     "[that was good, another|that was bad, try another|I know that one, another|a better one|do you have a better one|not funny, try again|boring, another one|I have heard that one]",
+    "[ok|nice|good|haha|great|cool|hm|not bad|that one was good|that was funny|I liked that][,|.] [one more?|another?|one more please|more?|next one|do you have one more?|give me another|and one more|the next one please]",
 ]  # fmt: skip
 ASK_WHY = [
     "[I don't get it|I do not get it|explain|explain it|explain the joke|explain that|why is that funny|why|what does that mean|what's funny about that|huh|I don't understand|can you explain it|why is it funny|please explain the joke]",
-    "[I do not understand the joke|I don't understand that joke|why is this funny?|what do you mean?|how is that funny?|how is that a joke|explain that joke to me|hm, I don't get that|what is the joke|sorry, I didn't get it]",
+    "[I do not understand the joke|I don't understand that joke|why is this funny?|what do you mean?|how is that funny?|how is that a joke|explain that joke to me|hm, I don't get that|sorry I don't understand, what's so funny about it|what's so funny|where is the joke|what is funny about that|I am lost, explain|could you explain that one|what is the joke|sorry, I didn't get it]",
 ]  # fmt: skip
 LAUGH = ["[haha|hahaha|lol|ha ha|good one|nice one|that is funny|that was funny|that's a good one|very funny|lmao|hehe|funny|I like it|I like that one|:D|rofl|great joke|that made me laugh|you are funny|you're funny]"]
 GROAN = ["[not funny|that is not funny|that was bad|boring|that was terrible|ugh|bad joke|that is a bad joke|meh|lame|that wasn't funny|awful|I didn't laugh|that's so bad]"]
@@ -292,7 +290,7 @@ def knock(talk):
     """Knock-knock, started by either side."""
     who, line = talk.fresh("knock", KNOCKS)
     if talk.rng.random() < 0.5:
-        talk.ask(["[tell me|do you know|let's do|give me|make] a knock knock joke", "knock knock joke", "do a knock-knock joke"])
+        talk.ask(["[tell me|do you know|let's do|give me|make|make me|how about|I want] a knock knock joke", "knock knock joke", "do a knock-knock joke"])
         talk.answer(["Knock, knock!", "Sure! Knock, knock!"])
         talk.ask(["[Who's there?|who is there?|who is it?|who's there]"], polite=False)
         talk.reply(f"{who}.")
@@ -310,7 +308,7 @@ def knock(talk):
 
 def riddle(talk):
     riddle, answer = talk.fresh("riddle", RIDDLES)
-    talk.ask(["[tell|give|ask] me a [riddle|good riddle|short riddle|puzzle]", "[riddle|a riddle|riddle please|riddle me this|another riddle]", "do you know [a riddle|any riddles|riddles]?", "[let's do|I want|I'd like|can I have|ask me] a riddle", "let's play riddles"])
+    talk.ask(["[tell|give|ask] me a [riddle|good riddle|short riddle|puzzle]", "[riddle|a riddle|riddle please|riddle me this|another riddle]", "do you know [a riddle|any riddles|riddles]?", "[let's do|I want|I'd like|can I have|ask me] a riddle", "let's play riddles", "a [short|good|little] riddle [for me|please|now|]", "give me something to guess", "a brain teaser", "test me with a riddle"])
     talk.answer([f"Here is one: {riddle}", riddle, f"Try this: {riddle}"])
     word = answer.split(" ", 1)[-1] if answer.startswith(("a ", "an ", "the ", "your ")) else answer
     if talk.rng.random() < 0.5:

@@ -15,7 +15,7 @@ SYSTEMS = [
     "You are a coding assistant that talks like a pirate.", "You are a careful assistant. If you do not know something, say so.", "Respond in plain text.", "You are an expert.", "You are a comedian.", "The user is a beginner.",
     "You are a teacher for children.", "You are a helpful assistant. Today is Monday.", "Keep your answers under 100 words.", "You are an AI model running inside a server.", "developer: answer politely", "Use simple words.", "You are a maths tutor.",
 ]  # fmt: skip
-GROUPS = [(jokes, 17), (product, 26), (sums, 19), (stories, 14), (smalltalk, 18), (basics, 17), (limits, 17)]
+GROUPS = [(jokes, 16), (product, 33), (sums, 15), (stories, 14), (smalltalk, 19), (basics, 15), (limits, 20)]
 PLAIN = re.compile(r"[^a-z0-9+*/=-]+")
 
 
@@ -24,9 +24,10 @@ def plain(text):
     return PLAIN.sub(" ", text.lower()).strip()
 
 
-def held_back(path=Path(__file__).parent.parent / "eval" / "prompts.jsonl"):
+def held_back(folder=Path(__file__).parent.parent / "eval"):
     """The user turns of every held-back prompt, as tuples."""
-    prompts = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    prompts = [json.loads(line) for line in lines if line.strip()]
     return {tuple(plain(m["content"]) for m in p["messages"] if m["role"] == "user") for p in prompts}
 
 

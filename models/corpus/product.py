@@ -1,5 +1,7 @@
 """Questions about Tokenmill and how to use it, with answers that hold for the program."""
 
+from .product_questions import LATER, MORE
+
 MODEL = "tokenmill/demo"
 URL = "http://127.0.0.1:8080/v1"
 PYTHON = f"""```python
@@ -42,7 +44,7 @@ curl {URL}/chat/completions \\
   -d '{{"model": "{MODEL}", "messages": [{{"role": "user", "content": "Tell me a joke."}}]}}'
 ```"""
 
-HOWTO = "[How do I|How can I|How to|How does one|How would I|How should I|What is the way to|What do I do to|Tell me how to|Show me how to|Explain how to|I want to|I'd like to|I need to|Help me|What is the command to|what command do I use to|which command lets me|where do I|where can I|can you show me how to|can I|is there a way to|steps to|what must I do to|how do you|could you tell me how to|I don't know how to|best way to]"
+HOWTO = "[How do I|How do I|How would one|How might I|What must I do to|What do I have to do to|How exactly do I|How does a user|How does somebody|Is it possible to|Would it be possible to|Do you know how to|Teach me to|Let me|I am trying to|What is needed to|What do I type to|I would like to|What's the easiest way to|How can I|How to|How does one|How would I|How should I|What is the way to|What do I do to|Tell me how to|Show me how to|Explain how to|I want to|I'd like to|I need to|Help me|What is the command to|what command do I use to|which command lets me|where do I|where can I|can you show me how to|can I|is there a way to|steps to|what must I do to|how do you|could you tell me how to|I don't know how to|best way to]"
 TM = "[Tokenmill|tokenmill|Token Mill|this|this thing|this server|the server|this program|it|this tool]"
 T = "[Tokenmill|tokenmill|Token Mill|TokenMill]"
 
@@ -66,14 +68,14 @@ INTENTS = {
         ["Run `tokenmill serve`. With nothing else given it listens on 127.0.0.1:8080, serves the built-in model, and prints the base URL, a key and a curl line that you can paste.",
          "Start it with:\n\n```sh\ntokenmill serve\n```\n\nIt listens on 127.0.0.1:8080 and prints the base URL, a first key and a curl line to try.",
          "Type `tokenmill serve`. On the first start it makes a team, a project and a key for you, and prints everything that you need to send a request."],
-        ["sdk", "curl", "chat", "addmodel", "stop"],
+        ["sdk", "curl", "chat", "addmodel", "stop", "stop", "makekey", "port"],
     ),
     "makekey": (
         [f"{HOWTO} [make|create|get|generate|add|obtain|have|issue|produce] [a|a new|an|another|my own|my first|one more] [key|API key|api key|access key|api-key|secret key|token key]?", f"{HOWTO} [make|create|generate|get] [keys|API keys|new keys]?", "[create|make|new|get|generate] [key|api key|a key|an api key|keys]", "I need [a key|an API key|a new key|another key|an api key]", "where do I get [a key|an API key|my key|the key|api keys]?", f"where does the key come from?", "how do keys work?", "I have no key", "[can I have|give me|can you give me|can you make me] [a key|an API key]", "which command makes a key?", f"what is the command for a new key?", f"how does somebody else get a key?", "api key?", "key creation", "I lost my key, [what now|what do I do|can I see it again]?", "do I need an API key?"],
         ["Run `tokenmill keys create`. The key is shown once, so copy it right away.",
          "Use this command:\n\n```sh\ntokenmill keys create\n```\n\nThe key is shown only once, so keep it in a safe place.",
          "With `tokenmill keys create`. [It prints the new key once; after that only its beginning and last four characters can be seen.|The key is printed once. Send it as `Authorization: Bearer YOUR_KEY`.]"],
-        ["listkeys", "revoke", "usekey", "sdk"],
+        ["listkeys", "listkeys", "revoke", "revoke", "usekey", "sdk"],
     ),
     "listkeys": (
         [f"{HOWTO} [list|see|show|view|display|find] [my|all|the|all my|existing|all the] [keys|API keys|api keys]?", "[list|show] [keys|my keys|all keys|api keys]", "which keys [exist|do I have|are there]?", "how many keys do I have?", "what keys are there?", "where can I see my keys?"],
@@ -102,7 +104,7 @@ INTENTS = {
         ["Run `tokenmill serve --model PATH`, where PATH is a GGUF file or a Hugging Face model folder. Give `--model` more than once to serve several models.",
          "Point the server at it:\n\n```sh\ntokenmill serve --model PATH\n```\n\nPATH may be a GGUF file or a folder with `config.json` and `*.safetensors`.",
          "Start the server with `tokenmill serve --model PATH`. [Use the option several times for several models.|`tokenmill inspect PATH` shows what is in the file first.|`tokenmill models` then lists it.]"],
-        ["formats", "inspect", "listmodels", "whichmodels"],
+        ["formats", "inspect", "listmodels", "whichmodels", "gguf"],
     ),
     "whichmodels": (
         [f"which [models|architectures|model families|kinds of models] [does {TM} support|are supported|can I run|work|can it run|does it run|can be served]?", f"does {TM} [support|run|serve|work with] [Llama|Qwen|Mistral|SmolLM|llama 3|Qwen3|qwen2|Llama models|Qwen models|mistral models]?", "what models can I [use|run|serve|load]?", "supported [models|architectures]?", "can I run [llama|qwen|mistral|Llama 3|Qwen3|smollm]?", "is [llama|qwen|mistral] supported?"],
@@ -311,21 +313,29 @@ INTENTS = {
     ),
 }
 
-NEXT = ["[and |then |ok, |thanks. |great, |good. |nice, |ah ok. |alright, |]"]
+NEXT = "[and |and |then |ok, |thanks. |great, |good. |nice, |ah ok. |alright, |ok thanks, |so |fine, and |cool. |I see. ]"
 
 
 def ask_intent(talk, name, later=False):
     questions, answers, after = INTENTS[name]
-    question = talk.rng.choice(questions)
-    if later and talk.rng.random() < 0.4:
-        question = NEXT[0] + question[:1].lower() + question[1:]
+    more = MORE.get(name, ())
+    question = talk.rng.choice(more if more and talk.rng.random() < 0.45 else questions).replace("{T}", T)
+    if later and name in LATER and talk.rng.random() < 0.5:
+        question = talk.rng.choice(LATER[name])
+    elif later and talk.rng.random() < 0.4:
+        question = NEXT + question[:1].lower() + question[1:]
     talk.ask([question], polite=talk.rng.random() < 0.6)
     text = talk.answer(answers)
-    talk.follow = [lambda t, n=n: ask_intent(t, n, later=True) for n in after]
+    talk.follow = [lambda t, n=n: ask_intent(t, n, later=True) for n in after] + [asked_next] * 2
     if "```" not in text:
         talk.follow.append(lambda t: example(t, name))
     if name in SHORTER:
         talk.follow.append(lambda t: shorter(t, name))
+
+
+def asked_next(talk):
+    """Any other question about Tokenmill, as a person with a list of questions asks it."""
+    ask_intent(talk, talk.rng.choice(sorted(LATER)), later=True)
 
 
 SHORTER = {
@@ -347,7 +357,7 @@ EXAMPLES = {
 
 
 def shorter(talk, name):
-    talk.ask(["[shorter|shorter please|make it shorter|in short|in short?|too long|tl;dr|can you say that shorter|briefly|be brief|short version|in a few words|summarise that|sum it up|summary please|say it in one sentence|in one sentence]"], polite=False)
+    talk.ask(["[shorter|shorter please|make it shorter|in short|in short?|too long|tl;dr|can you say that shorter|briefly|be brief|short version|in a few words|summarise that|sum it up|summary please|say it in one sentence|in one sentence|can you say it shorter|shorter, please|that was long, shorter?|could you make that shorter|say that in few words|too much text|I want it shorter|shorten that|the short answer please]"], polite=False)
     talk.reply(SHORTER[name], [lambda t, n=n: ask_intent(t, n, later=True) for n in INTENTS[name][2]])
 
 
@@ -363,7 +373,7 @@ def example(talk, name):
 def product(talk):
     """A question about Tokenmill or about the model itself, favouring what visitors ask first."""
     names = list(INTENTS)
-    weights = [3 if n in ("what", "start", "makekey", "stream", "addmodel", "sdk", "whoami", "whocan") else 1.5 if n in SHORTER else 1 for n in names]
+    weights = [3.0 if n in ("what", "start", "makekey", "stream", "addmodel", "sdk", "whoami", "whocan") else 1.5 if n in SHORTER else 1 for n in names]
     ask_intent(talk, talk.rng.choices(names, weights)[0])
 
 

@@ -18,7 +18,7 @@ def words(n):
 def small(rng):
     """A number, mostly small."""
     dice = rng.random()
-    return rng.randint(0, 12) if dice < 0.4 else rng.randint(0, 30) if dice < 0.65 else rng.randint(0, 100) if dice < 0.93 else rng.randint(100, 500)
+    return rng.randint(0, 12) if dice < 0.4 else rng.randint(0, 30) if dice < 0.65 else rng.randint(0, 100) if dice < 0.86 else rng.randint(100, 499)
 
 
 def draw(rng):
@@ -176,7 +176,7 @@ def bigger(talk):
         talk.reply(f"{picked} is {relation} than {other}.", [bigger])
 
 
-THINGS = "apples pears coins books pencils eggs cookies marbles stamps shells balls keys oranges stones flowers cups tokens sweets boats fish cakes candles lemons nuts tickets".split()
+THINGS = "birds stickers chairs cats dogs people children cars bottles flags ducks sheep horses trees houses letters cards pens plates bags bees roses bricks hats shoes toys dollars euros tokens jokes sandwiches pancakes bananas tomatoes potatoes carrots grapes frogs rabbits mice boxes apples pears coins books pencils eggs cookies marbles stamps shells balls keys oranges stones flowers cups tokens sweets boats fish cakes candles lemons nuts tickets".split()
 NAMES = "Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Kim Lena Max Nora Oscar Paula Rosa Sam Tom Vera".split()
 
 
@@ -187,12 +187,12 @@ def word_problem(talk):
     kind = rng.randrange(3)
     if kind == 0:
         a, b = rng.randint(1, 40), rng.randint(1, 40)
-        texts = ["I have {a} {t} and [get|buy|find|am given] {b} more. How many [{t} |]do I have[ now|]?", "{w} has {a} {t}. {w} [gets|buys|finds] {b} more. How many {t} does {w} have?", "if I have {a} {t} and you give me {b}, how many do I have?", "there are {a} {t} on the table and {b} in the box, how many {t} are there [in all|together|]?", "{a} {t} and {b} {t}, how many is that?"]
+        texts = ["I have {a} {t} and [get|buy|find|am given] {b} more. How many [{t} |]do I have[ now|]?", "{w} has {a} {t}. {w} [gets|buys|finds] {b} more. How many {t} does {w} have?", "if I have {a} {t} and you give me {b}, how many do I have?", "there are {a} {t} on the table and {b} in the box, how many {t} are there [in all|together|]?", "{a} {t} and {b} {t}, how many is that?", "{w} had {a} {t} and [got|found|bought|won] {b} more. How many does {w} have now?", "I had {a} {t}, now {b} more came. how many are there?"]
         sign, result = "+", a + b
     elif kind == 1:
         a = rng.randint(1, 50)
         b = rng.randint(0, a)
-        texts = ["I have {a} {t} and [eat|lose|give away|sell|use] {b}. How many [{t} |]are left?", "{w} has {a} {t} and [gives away|loses|sells] {b}. How many {t} does {w} have[ left|]?", "if there are {a} {t} and I take {b}, how many [remain|are left]?", "{a} {t}, {b} of them break. how many are left?"]
+        texts = ["I have {a} {t} and [eat|lose|give away|sell|use] {b}. How many [{t} |]are left?", "{w} has {a} {t} and [gives away|loses|sells] {b}. How many {t} does {w} have[ left|]?", "if there are {a} {t} and I take {b}, how many [remain|are left]?", "{a} {t}, {b} of them break. how many are left?", "there are {a} {t} [on a roof|in a field|in a box|at school|in the garden|on the table] and {b} [go away|are taken away|disappear|leave|get lost], how many [stay|remain|are left]?", "from {a} {t}, {b} are [gone|sold|broken]. How many are there now?"]
         sign, result = "-", a - b
     else:
         a, b = rng.randint(1, 12), rng.randint(1, 12)

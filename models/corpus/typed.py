@@ -19,6 +19,21 @@ BEFORE_QUESTION = [
     "well, {t}", "i have a question: {t}", "excuse me, {t}", "just curious, {t}", "hey tokenmill, {t}", "also, {t}",
 ]  # fmt: skip
 AFTER = ["{t} please", "{t}, please", "{t} thanks", "{t}, thanks", "{t} pls", "{t} for me", "{t} now", "{t}, thank you"]
+INTROS = [
+    "I am new here.", "First time here.", "I just installed this.", "My boss wants to know:", "Sorry to bother you.", "Good morning.", "I have a question.",
+    "Quick one.", "I was wondering:", "Not sure if you can, but", "Maybe a silly question:", "One more thing:", "Help!", "OK, listen.", "My friend asked me:",
+    "I am curious:", "It is late, but", "I read the README and still wonder:", "Hello again.", "Hi there!", "Something else:", "Let me ask you this.", "Before I forget:",
+    "I already know a little.", "Now for something different.", "Let us see.", "I could not find it:", "Excuse me.", "You may know this:", "Thanks. Next question:",
+    "I am trying this out.", "We are testing this at work.", "I am a beginner.", "Hey you,", "Good evening!", "Dear model,", "My colleague says hi.", "Okay little model,",
+]  # fmt: skip
+OUTROS = [
+    "right now", "at the moment", "on my machine", "here", "exactly", "in a nutshell", "to try out", "if you can", "if possible", "when you have time",
+    "for my friend", "today", "quickly", "if you know", "by any chance", "little model", "my friend", "dear model", "in this case", "in general", "again", "then", "actually",
+    "if I may ask", "I wonder", "do you think", "will you", "okay", "in your own words", "for a beginner", "first", "instead", "really", "in my case", "with this", "for us",
+    "I'm good at those", "I like those", "I love them", "I need one", "I am in the mood", "I like that", "go", "my dear", "I have time", "that would be nice", "I am curious", "just for fun",
+]  # fmt: skip
+DROPPED = {"the", "a", "an", "me", "is", "do", "to", "i", "you", "of", "please", "my", "it", "are", "does", "for", "can", "that", "this", "some", "with"}
+FILLERS = ["actually", "really", "maybe", "just", "exactly", "perhaps", "kindly", "even", "still", "um", "uh", "simply", "please", "now", "again", "also", "like", "only", "possibly", "normally", "best"]
 SHORT = [
     ("what is", "what's"), ("what is", "whats"), ("do not", "don't"), ("do not", "dont"), ("i am", "i'm"),
     ("i am", "im"), ("you", "u"), ("please", "plz"), ("are you", "r u"), ("how do i", "how to"), ("cannot", "can't"),
@@ -34,6 +49,10 @@ def typed(rng, text, keep=(), polite=False):
     """
     if polite and rng.random() < 0.3:
         text = padded(rng, text)
+    if polite and rng.random() < 0.13:
+        text = in_context(rng, text)
+    if rng.random() < (0.12 if polite else 0.06):
+        text = reworded(rng, text)
     if rng.random() < 0.2:
         text = shortened(rng, text)
     if rng.random() < 0.14:
@@ -52,6 +71,27 @@ def padded(rng, text):
     if not question and out.startswith(("can", "could", "would")) and rng.random() < 0.5:
         out = out.rstrip(".") + "?"
     return out[:1].upper() + out[1:]
+
+
+def in_context(rng, text):
+    """With words around it that do not matter."""
+    if rng.random() < 0.55:
+        return f"{rng.choice(INTROS)} {text}"
+    stem = text.rstrip("?.! ")
+    end = text[len(stem) :].strip()
+    return f"{stem}{rng.choice((' ', ' ', ', '))}{rng.choice(OUTROS)}{end}"
+
+
+def reworded(rng, text):
+    """With a small word lost, or a filler that nobody needs."""
+    words = text.split(" ")
+    droppable = [n for n, w in enumerate(words) if w.lower() in DROPPED and not (w == "I" and n)]
+    if len(words) > 3 and droppable and rng.random() < 0.6:
+        for n in sorted(rng.sample(droppable, min(len(droppable), rng.choice((1, 1, 2)))), reverse=True):
+            del words[n]
+    else:
+        words.insert(rng.randrange(len(words) + 1), rng.choice(FILLERS))
+    return " ".join(words)
 
 
 def shortened(rng, text):
