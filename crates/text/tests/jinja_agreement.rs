@@ -96,10 +96,13 @@ fn compare(cases: &[(String, Value)], name: impl Fn(usize) -> String) {
     assert_eq!(answers.len(), cases.len());
     let mut n_texts = 0;
     let mut wrong = Vec::new();
+    let mut failures = std::collections::BTreeSet::new();
     for (idx, ((source, variables), want)) in cases.iter().zip(&answers).enumerate() {
         match (ours(source, variables), want) {
             (Ok(got), Ok(want)) if got == *want => n_texts += 1,
-            (Err(_), Err(_)) => {}
+            (Err(got), Err(want)) => {
+                failures.insert(format!("ours: {got:.150} / jinja2: {want:.150}"));
+            }
             (got, want) => wrong.push(format!("{}\n  ours   {got:?}\n  jinja2 {want:?}", name(idx))),
         }
     }
@@ -108,6 +111,7 @@ fn compare(cases: &[(String, Value)], name: impl Fn(usize) -> String) {
         cases.len(),
         cases.len() - n_texts - wrong.len()
     );
+    failures.iter().for_each(|failure| eprintln!("  {failure}"));
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -171,4 +175,31 @@ fn every_shipped_template_renders_as_jinja2_renders_it() {
         }
     }
     compare(&cases, |idx| names[idx].clone());
+}
+
+/// One construct a line; `x` and the like are variables below.
+const CONSTRUCTS: &str = include_str!("constructs.jinja");
+
+#[test]
+fn every_construct_gives_what_jinja2_gives() {
+    let variables = json!({
+        "messages": [], "tools": null, "documents": null, "add_generation_prompt": false,
+        "bos_token": "<s>", "eos_token": "</s>",
+        "s": "  Hello, World  ", "e": "", "u": "Grüße 你好 🎉\u{7f}\u{a0}\u{200b}", "q": "it's \"q\"\\ \t\u{1}",
+        "l": [3, 1, 2], "m": ["b", "A", "c", "a"], "n": null, "t": true, "f": 1.5, "i": 42, "neg": -7,
+        "d": {"b": 1, "a": {"x": [1, 2, {"y": "z"}]}, "items": 5, "C": null},
+        "o": [{"k": "x", "v": 1}, {"k": "y", "v": 2}, {"k": "x"}], "big": 1e300, "small": 1.0e-7, "deep": [[[[1]]]],
+    });
+    let sources: Vec<String> = CONSTRUCTS
+        .split("\n---\n")
+        .flat_map(|part| match part.strip_prefix("LINES\n") {
+            Some(lines) => lines.lines().map(str::to_owned).collect(),
+            None => vec![part.to_owned()],
+        })
+        .collect();
+    let cases: Vec<_> = sources
+        .iter()
+        .map(|source| (source.clone(), variables.clone()))
+        .collect();
+    compare(&cases, |idx| sources[idx].clone());
 }

@@ -70,7 +70,7 @@ fn long_runs_take_time_in_proportion() {
         let tokenizer = load(&path);
         for unit in ["a", " ", "\n", "1", "é", "中", " \n", "<", "ab ", "\u{0}"] {
             let start = Instant::now();
-            let n_bytes = 1 << 20;
+            let n_bytes = 1 << 18;
             let n_ids = tokenizer
                 .encode(&unit.repeat(n_bytes / unit.len()), Specials::Parse)
                 .unwrap()
@@ -81,8 +81,8 @@ fn long_runs_take_time_in_proportion() {
                 n_bytes as f64 / 1e6 / seconds
             );
             assert!(
-                seconds < 10.0,
-                "{}: 1 MiB of {unit:?} took {seconds:.1} s",
+                seconds < 5.0,
+                "{}: 256 KiB of {unit:?} took {seconds:.1} s",
                 path.display()
             );
         }

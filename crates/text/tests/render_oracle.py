@@ -6,6 +6,7 @@ Reads one JSON object a line on standard input: {"source", "variables", "now"}; 
 """
 
 import datetime
+import functools
 import json
 import sys
 
@@ -39,22 +40,24 @@ def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=Fa
     )
 
 
-def environment(now):
+def environment():
     env = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
-    moment = datetime.datetime.fromtimestamp(now, datetime.timezone.utc)
-    env.globals["strftime_now"] = lambda format: moment.strftime(format)
     return env
 
 
 def main():
+    env = environment()
+    compile_once = functools.lru_cache(maxsize=64)(env.from_string)
     for line in sys.stdin:
         case = json.loads(line)
+        moment = datetime.datetime.fromtimestamp(case["now"], datetime.timezone.utc)
+        env.globals["strftime_now"] = moment.strftime
         try:
-            template = environment(case["now"]).from_string(case["source"])
+            template = compile_once(case["source"])
             answer = {"text": template.render(**case["variables"])}
         except Exception as error:  # whatever goes wrong is the answer
             answer = {"error": f"{type(error).__name__}: {error}"}

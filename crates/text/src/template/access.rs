@@ -61,8 +61,9 @@ fn loop_attr(state: &Arc<Loop>, name: &str) -> Option<Value> {
         "first" => Some(Value::Bool(index == 0)),
         "last" => Some(Value::Bool(index + 1 == len)),
         "length" => int(len),
-        "depth" => int(state.depth),
-        "depth0" => int(state.depth - 1),
+        // Only recursive loops go deeper, and those are refused.
+        "depth" => int(1),
+        "depth0" => int(0),
         "previtem" => item(index.checked_sub(1), "loop.previtem"),
         "nextitem" => item(Some(index + 1), "loop.nextitem"),
         "cycle" => Some(Value::Method(Arc::new((

@@ -72,6 +72,7 @@ fn text_filter(
 ) -> Result<Value, Fault> {
     let text = text_of(renderer, value)?;
     renderer.budget.hold(text.len() * 2)?;
+    renderer.budget.work(text.len() / 8)?;
     match name {
         "trim" => {
             let [chars] = args.bind(name, ["chars"])?;

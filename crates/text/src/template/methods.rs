@@ -62,6 +62,7 @@ pub(super) fn call(
         Value::Str(text) => {
             // Every method looks at the whole string at most a few times, and makes at most a few copies.
             renderer.budget.hold(text.len() * 2)?;
+            renderer.budget.work(text.len() / 8)?;
             call_str(renderer, text, name, args)
         }
         Value::Dict(dict) => call_dict(renderer, of, dict, name, args),
@@ -362,12 +363,7 @@ fn split_blank(str: &str, max: usize, from_right: bool) -> Vec<Range<usize>> {
                 start += at;
             }
             _ => {
-                let kept = if from_right {
-                    rest.trim_start_matches(is_python_space)
-                } else {
-                    rest
-                };
-                parts.push(end - kept.len()..end);
+                parts.push(start..end);
                 break;
             }
         }

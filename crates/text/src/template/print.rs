@@ -40,6 +40,7 @@ pub(super) fn repr(value: &Value, out: &mut Text, budget: &Budget) -> Result<(),
         Value::Float(float) => push(out, &float_repr(*float), budget),
         Value::Str(text) => {
             budget.hold(text.len() * 2)?;
+            budget.work(text.len() / 4)?;
             repr_str(text, out);
             Ok(())
         }
@@ -235,6 +236,7 @@ impl Json<'_> {
 
     fn string(&self, text: &Text, out: &mut Text) -> Result<(), Fault> {
         self.budget.hold(text.len() * 2)?;
+        self.budget.work(text.len() / 4)?;
         out.push_inside("\"");
         let escaped = text.map_chars(|char, out| {
             // Writing to a String cannot fail.
@@ -247,13 +249,12 @@ impl Json<'_> {
                 '\u{8}' => write!(out, "\\b"),
                 '\u{c}' => write!(out, "\\f"),
                 '\0'..='\u{1f}' => write!(out, "\\u{:04x}", char as u32),
-                _ if self.style.ensure_ascii && !char.is_ascii() => {
+                _ if self.style.ensure_ascii && !(' '..='~').contains(&char) => {
                     let mut units = [0; 2];
                     char.encode_utf16(&mut units)
                         .iter()
                         .try_for_each(|unit| write!(out, "\\u{unit:04x}"))
                 }
-                _ if self.style.ensure_ascii && char == '\u{7f}' => write!(out, "{char}"),
                 _ => write!(out, "{char}"),
             };
         });

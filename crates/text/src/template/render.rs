@@ -36,7 +36,6 @@ pub(super) struct Renderer<'t> {
     outputs: Vec<Text>,
     namespaces: Vec<Vec<(Value, Value)>>,
     depth: usize,
-    n_loops: usize,
     /// The line of the statement being run, for messages.
     pub(super) line: u32,
 }
@@ -56,7 +55,6 @@ impl<'t> Renderer<'t> {
             outputs: Vec::new(),
             namespaces: Vec::new(),
             depth: 0,
-            n_loops: 0,
             line: 1,
         }
     }
@@ -206,10 +204,7 @@ impl<'t> Renderer<'t> {
         if items.is_empty() {
             return self.scoped(Frame::new(), &node.otherwise);
         }
-        self.n_loops += 1;
-        let flow = self.iterate(node, Arc::new(items));
-        self.n_loops -= 1;
-        flow
+        self.iterate(node, Arc::new(items))
     }
 
     fn iterate(&mut self, node: &'t For, items: Arc<Vec<Value>>) -> Result<Flow, Fault> {
@@ -219,7 +214,6 @@ impl<'t> Renderer<'t> {
             let state = Loop {
                 items: items.clone(),
                 index,
-                depth: self.n_loops,
                 nesting,
             };
             self.frames

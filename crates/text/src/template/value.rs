@@ -37,7 +37,6 @@ pub(super) enum Value {
 pub(super) struct Loop {
     pub(super) items: Arc<Vec<Value>>,
     pub(super) index: usize,
-    pub(super) depth: usize,
     pub(super) nesting: u16,
 }
 
