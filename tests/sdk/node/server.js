@@ -1,0 +1,54 @@
+// A running Tokenmill for the tests: the binary named by TOKENMILL_BIN, on a free port, with data of its own.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import OpenAI from "openai";
+
+export const MODEL = "tokenmill/demo";
+
+export class Server {
+  /** Starts the binary and waits until it says where it listens and which key it made. */
+  static async start() {
+    const binary = process.env.TOKENMILL_BIN;
+    if (!binary) throw new Error("TOKENMILL_BIN must name the binary, as `cargo xtask test node` does");
+    const server = new Server();
+    server.dataDir = await mkdtemp(join(tmpdir(), "tokenmill-"));
+    const args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", server.dataDir, "--log-level", "warn"];
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TOKENMILL_")));
+    server.process = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"], env });
+    for await (const line of createInterface({ input: server.process.stdout })) {
+      const [, name, value] = /^\s*(Base URL|API key)\s+(\S+)$/.exec(line) ?? [];
+      if (name === "Base URL") server.baseURL = value;
+      if (name === "API key") server.key = value;
+      if (server.baseURL && server.key) return server;
+    }
+    throw new Error("the server ended before it was ready");
+  }
+
+  /** The SDK's client as a user makes it; retries off, so that a refusal is seen and not retried. */
+  client(changes = {}) {
+    return new OpenAI({ baseURL: this.baseURL, apiKey: this.key, maxRetries: 0, timeout: 60_000, ...changes });
+  }
+
+  /** The sum of a metric over its labels. */
+  async metric(name) {
+    const response = await fetch(this.baseURL.replace(/\/v1$/, "/metrics"));
+    const lines = (await response.text()).split("\n").filter((line) => new RegExp(`^${name}[ {]`).test(line));
+    if (lines.length === 0) throw new Error(`/metrics has no ${name}`);
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
+  /** Ends the server as a service manager does; gives its exit code. */
+  async stop() {
+    const ended = once(this.process, "exit");
+    this.process.kill("SIGTERM");
+    const [code] = await ended;
+    await rm(this.dataDir, { recursive: true });
+    return code;
+  }
+}

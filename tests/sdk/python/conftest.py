@@ -1,0 +1,62 @@
+"""A running Tokenmill for the tests: the binary named by TOKENMILL_BIN, on a free port, with data of its own."""
+
+import os
+import re
+import subprocess
+import urllib.request
+
+import openai
+import pytest
+
+MODEL = "tokenmill/demo"
+
+
+class Server:
+    """A started binary and what it printed."""
+
+    def __init__(self, process, base_url, key):
+        self.process = process
+        self.base_url = base_url
+        self.key = key
+
+    def client(self, **changes):
+        """The SDK's client as a user makes it; retries off, so that a refusal is seen and not retried."""
+        options = {"base_url": self.base_url, "api_key": self.key, "max_retries": 0, "timeout": 60}
+        return openai.OpenAI(**{**options, **changes})
+
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        page = self.base_url.removesuffix("/v1") + "/metrics"
+        with urllib.request.urlopen(page, timeout=10) as response:
+            text = response.read().decode()
+        values = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
+        assert values, f"/metrics has no {name}"
+        return sum(float(value) for value in values)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    binary = os.environ.get("TOKENMILL_BIN")
+    assert binary, "TOKENMILL_BIN must name the binary, as `cargo xtask test python` does"
+    data_dir = tmp_path_factory.mktemp("data")
+    command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), "--log-level", "warn"]
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("TOKENMILL_")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings)
+    try:
+        found = {}
+        for line in process.stdout:
+            for name in ("Base URL", "API key"):
+                if line.strip().startswith(name):
+                    found[name] = line.strip().removeprefix(name).strip()
+            if len(found) == 2:
+                break
+        assert len(found) == 2, f"the server ended with {process.wait()}"
+        yield Server(process, found["Base URL"], found["API key"])
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture
+def client(server):
+    return server.client()
