@@ -1,4 +1,8 @@
 //! A template from a stranger's model file ends with an error, quickly and in little memory, whatever it does.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helper functions too"
+)]
 
 use serde_json::{Map, json};
 use std::time::{Duration, Instant};
@@ -31,6 +35,7 @@ fn nested(open: &str, middle: &str, close: &str, n: usize) -> String {
     format!("{}{middle}{}", open.repeat(n), close.repeat(n))
 }
 
+#[expect(clippy::too_many_lines, reason = "a list, one hostile template a line")]
 fn hostile() -> Vec<(&'static str, String)> {
     let loops = |body: &str, n: usize| format!("{{% for i in range({n}) %}}{body}{{% endfor %}}");
     let grow = |body: &str| {

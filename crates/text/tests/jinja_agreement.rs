@@ -1,4 +1,8 @@
 //! Templates render byte for byte as Jinja2 with transformers' settings renders them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helper functions too"
+)]
 
 mod support;
 

@@ -1,4 +1,8 @@
 //! The tokenizers of well-known models, read from GGUF metadata, give the ids that their own tools gave.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helper functions too"
+)]
 
 mod support;
 
@@ -66,7 +70,10 @@ fn every_listed_text_gives_its_listed_ids() {
 
 #[test]
 fn long_runs_take_time_in_proportion() {
-    for path in vocabularies() {
+    // One of each family; loading and running all seven would take a minute.
+    let chosen = ["gpt-2", "llama-spm", "qwen2"].map(|name| format!("ggml-vocab-{name}.gguf"));
+    let is_chosen = |path: &Path| chosen.iter().any(|name| path.ends_with(name));
+    for path in vocabularies().into_iter().filter(|path| is_chosen(path)) {
         let tokenizer = load(&path);
         for unit in ["a", " ", "\n", "1", "é", "中", " \n", "<", "ab ", "\u{0}"] {
             let start = Instant::now();

@@ -1,4 +1,8 @@
 //! Special tokens are made where a template wrote them and never by what a conversation says.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helper functions too"
+)]
 
 mod support;
 

@@ -111,26 +111,31 @@ fn text_filter(
         }
         _ => {
             let [] = args.bind(name, [])?;
-            match name {
-                "lower" => made(methods::lower(&text)),
-                "upper" => made(methods::upper(&text)),
-                "capitalize" => made(methods::capitalize(&text)),
-                "title" => made(methods::title(&text, |before| {
-                    !before.is_whitespace() && !"-({[<".contains(before)
-                })),
-                "wordcount" => {
-                    let words = text
-                        .as_str()
-                        .split(|char: char| !char.is_alphanumeric() && char != '_');
-                    Ok(Value::Int(words.filter(|word| !word.is_empty()).count() as i128))
-                }
-                "e" | "escape" => {
-                    renderer.budget.hold(text.len() * 3)?;
-                    made(escape_html(&text))
-                }
-                _ => Ok(Value::Str(text)),
-            }
+            changed_text(renderer, name, text)
         }
+    }
+}
+
+/// Filters of text without arguments.
+fn changed_text(renderer: &Renderer<'_>, name: &str, text: Arc<Text>) -> Result<Value, Fault> {
+    match name {
+        "lower" => made(methods::lower(&text)),
+        "upper" => made(methods::upper(&text)),
+        "capitalize" => made(methods::capitalize(&text)),
+        "title" => made(methods::title(&text, |before| {
+            !before.is_whitespace() && !"-({[<".contains(before)
+        })),
+        "wordcount" => {
+            let words = text
+                .as_str()
+                .split(|char: char| !char.is_alphanumeric() && char != '_');
+            Ok(Value::Int(words.filter(|word| !word.is_empty()).count() as i128))
+        }
+        "e" | "escape" => {
+            renderer.budget.hold(text.len() * 3)?;
+            made(escape_html(&text))
+        }
+        _ => Ok(Value::Str(text)),
     }
 }
 

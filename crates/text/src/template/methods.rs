@@ -473,13 +473,11 @@ fn case_or_class(text: &Text, name: &str) -> Result<Value, Fault> {
         "lower" | "casefold" => text_value(lower(text)),
         "upper" => text_value(upper(text)),
         "capitalize" => text_value(capitalize(text)),
-        "title" => text_value(title(text, |before| before.is_alphabetic())),
+        "title" => text_value(title(text, char::is_alphabetic)),
         "isalnum" => all(char::is_alphanumeric),
         "isalpha" => all(char::is_alphabetic),
         "isascii" => Ok(Value::Bool(str.is_ascii())),
-        "isdecimal" | "isdigit" => {
-            all(|char| char.is_numeric() && char.to_digit(10).is_some() || char.is_ascii_digit())
-        }
+        "isdecimal" | "isdigit" => all(|char| char.is_ascii_digit()),
         "isnumeric" => all(char::is_numeric),
         "isspace" => all(is_python_space),
         "islower" => cased(char::is_uppercase, char::is_lowercase),

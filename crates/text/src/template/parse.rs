@@ -204,21 +204,7 @@ impl Parser {
                     body: self.closed_body("endfilter")?,
                 })
             }
-            "with" => {
-                let mut names = Vec::new();
-                while self.peek() != Some(&Token::TagEnd) {
-                    if !names.is_empty() {
-                        self.expect_op(",")?;
-                    }
-                    let target = self.target()?;
-                    self.expect_op("=")?;
-                    names.push((target, self.expr()?));
-                }
-                Ok(StmtKind::Scope {
-                    names,
-                    body: self.closed_body("endwith")?,
-                })
-            }
+            "with" => self.with(),
             "generation" => Ok(StmtKind::Scope {
                 names: Vec::new(),
                 body: self.closed_body("endgeneration")?,
@@ -237,6 +223,22 @@ impl Parser {
                 self.fail(format!("the tag '{name}' is not known, or not expected here"))
             }
         }
+    }
+
+    fn with(&mut self) -> Parsed<StmtKind> {
+        let mut names = Vec::new();
+        while self.peek() != Some(&Token::TagEnd) {
+            if !names.is_empty() {
+                self.expect_op(",")?;
+            }
+            let target = self.target()?;
+            self.expect_op("=")?;
+            names.push((target, self.expr()?));
+        }
+        Ok(StmtKind::Scope {
+            names,
+            body: self.closed_body("endwith")?,
+        })
     }
 
     fn if_statement(&mut self) -> Parsed<StmtKind> {

@@ -204,10 +204,10 @@ impl<'t> Renderer<'t> {
         if items.is_empty() {
             return self.scoped(Frame::new(), &node.otherwise);
         }
-        self.iterate(node, Arc::new(items))
+        self.iterate(node, &Arc::new(items))
     }
 
-    fn iterate(&mut self, node: &'t For, items: Arc<Vec<Value>>) -> Result<Flow, Fault> {
+    fn iterate(&mut self, node: &'t For, items: &Arc<Vec<Value>>) -> Result<Flow, Fault> {
         let nesting = nest(items.iter())?;
         for index in 0..items.len() {
             self.budget.work(4)?;

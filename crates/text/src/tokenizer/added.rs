@@ -1,7 +1,9 @@
 //! Tokens that are matched whole in the text before it is split: `<|im_end|>`, `<think>`.
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
+use regex_automata::meta::Regex;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::TokenizerError;
 
@@ -91,7 +93,7 @@ impl Matcher {
             }
             segments.push(Segment::Token(token.id));
             done = span.end;
-            at = found.end().max(done);
+            at = found.end();
         }
         if done < text.len() {
             segments.push(Segment::Text(done..text.len()));
@@ -105,27 +107,35 @@ fn touches(outside: &[Range<usize>], found: &Range<usize>) -> bool {
     outside.get(first).is_some_and(|range| range.start < found.end)
 }
 
-/// The span that a token at `found` takes with the white space it swallows, `None` where it does not count: inside
-/// a word, or within what the token before it swallowed (up to `done`).
+/// The span that a token at `found` takes with the white space it swallows, `None` inside a word where it must be
+/// one. The token before it may already have swallowed its beginning, up to `done`.
 fn extend(token: &Added, text: &str, found: Range<usize>, done: usize) -> Option<Range<usize>> {
-    let Range { mut start, mut end } = found;
-    if start < done {
-        return None;
-    }
-    let (before, after) = (text.get(done..start)?, text.get(end..)?);
+    let mut start = found.start.max(done);
+    let mut end = found.end.max(done);
     if token.single_word {
-        let in_word = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
-        if in_word(text.get(..start)?.chars().next_back()) || in_word(after.chars().next()) {
+        let before = text.get(..found.start)?.chars().next_back();
+        let after = text.get(found.end..)?.chars().next();
+        if before.is_some_and(is_word) || after.is_some_and(is_word) {
             return None;
         }
     }
     if token.lstrip {
+        let before = text.get(done..start)?;
         start -= before.len() - before.trim_end().len();
     }
     if token.rstrip {
+        let after = text.get(end..)?;
         end += after.len() - after.trim_start().len();
     }
     Some(start..end)
+}
+
+/// Whether an expression's `\w` matches the character.
+fn is_word(char: char) -> bool {
+    static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\w").ok());
+    let mut buffer = [0; 4];
+    let text: &str = char.encode_utf8(&mut buffer);
+    WORD.as_ref().is_some_and(|word| word.is_match(text))
 }
 
 #[cfg(test)]
@@ -148,7 +158,10 @@ mod tests {
         let matcher = Matcher::new(vec![added(1, "<a>"), added(2, "<a><b>")]).unwrap();
         let whole = [Segment::Text(0..1), Segment::Token(2), Segment::Token(1)];
         assert_eq!(matcher.segments("x<a><b><a>", &[]), whole);
-        assert_eq!(matcher.segments("x<a><b><a>", &[0..1]), whole);
+        assert_eq!(
+            matcher.segments("x<a><b><a>", std::slice::from_ref(&(0..1))),
+            whole
+        );
         assert_eq!(
             matcher.segments("x<a><b><a>", &[2..3, 9..10]),
             [Segment::Text(0..10)]

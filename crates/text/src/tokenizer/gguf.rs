@@ -37,17 +37,7 @@ enum Family {
 }
 
 pub(super) fn build(vocab: &GgufVocab) -> Result<Tokenizer, TokenizerError> {
-    let family = match vocab.model.as_str() {
-        "gpt2" => Family::ByteLevel,
-        "llama" => Family::Scored,
-        "gemma4" => Family::SpacedMerges,
-        other => {
-            return Err(TokenizerError::Unsupported {
-                place: "tokenizer.ggml.model".into(),
-                what: format!("model {other:?}"),
-            });
-        }
-    };
+    let family = family_of(&vocab.model)?;
     check(vocab)?;
     let named = match family {
         Family::ByteLevel => Some(pretokenizers::named(vocab.pre.as_deref().unwrap_or("default"))?),
@@ -104,6 +94,18 @@ pub(super) fn build(vocab: &GgufVocab) -> Result<Tokenizer, TokenizerError> {
         special,
         strip_space: add_space,
     })
+}
+
+fn family_of(model: &str) -> Result<Family, TokenizerError> {
+    match model {
+        "gpt2" => Ok(Family::ByteLevel),
+        "llama" => Ok(Family::Scored),
+        "gemma4" => Ok(Family::SpacedMerges),
+        other => Err(TokenizerError::Unsupported {
+            place: "tokenizer.ggml.model".into(),
+            what: format!("model {other:?}"),
+        }),
+    }
 }
 
 fn check(vocab: &GgufVocab) -> Result<(), TokenizerError> {

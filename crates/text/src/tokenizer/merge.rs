@@ -29,9 +29,9 @@ pub(super) struct Merge {
 /// Merges until no pair can be. `rule` says what a left and a right neighbour become; it must be a pure function.
 pub(super) fn merge(symbols: &mut Vec<Symbol>, rule: impl Fn(Symbol, Symbol) -> Option<Merge>) {
     if symbols.len() <= SCAN_LIMIT {
-        merge_by_scan(symbols, rule)
+        merge_by_scan(symbols, rule);
     } else {
-        merge_by_heap(symbols, rule)
+        merge_by_heap(symbols, rule);
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     fn rule(table: &[u32]) -> impl Fn(Symbol, Symbol) -> Option<Merge> + '_ {
         |left, right| {
             let cell = table[(left.id as usize * 7 + right.id as usize * 3) % table.len()];
-            (cell % 3 != 0 && right.end - left.start < 12).then_some(Merge {
+            (!cell.is_multiple_of(3) && right.end - left.start < 12).then_some(Merge {
                 priority: cell % 10,
                 id: (cell / 10) % 50,
             })

@@ -244,7 +244,7 @@ impl Tokenizer {
 
     fn encode_normalized(&self, text: &str, first: bool, scratch: &mut Scratch, ids: &mut Vec<u32>) {
         let text = self.pipeline.prefixed(text, first);
-        let mut pieces = vec![0..text.len()];
+        let mut pieces: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
         for split in &self.pipeline.splits {
             let mut smaller = Vec::with_capacity(pieces.len());
             split.apply(&text, &pieces, &mut smaller);

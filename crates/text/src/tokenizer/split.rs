@@ -77,7 +77,7 @@ impl Split {
             } else {
                 runs.clear();
                 self.runs(text, piece.clone(), &mut |range, matched| {
-                    runs.push((range, matched != self.invert))
+                    runs.push((range, matched != self.invert));
                 });
                 self.join(&runs, out);
             }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::template::call::CallArgs;
-use crate::template::fault::Fault;
+use crate::template::fault::{Budget, Fault};
 use crate::template::render::Renderer;
 use crate::template::text::Text;
 use crate::template::value::{Value, other};
@@ -224,49 +224,52 @@ fn ordered(renderer: &mut Renderer<'_>, name: &str, value: &Value, args: CallArg
     for item in items {
         keyed.push((sort_key(renderer, &item, attribute.as_ref(), case)?, item));
     }
-    match name {
-        "unique" => {
-            let mut kept: Vec<(Value, Value)> = Vec::new();
-            'items: for (key, item) in keyed {
-                for (seen, _) in &kept {
-                    if seen.equals(&key, budget)? {
-                        continue 'items;
-                    }
-                }
-                kept.push((key, item));
-            }
-            Value::list(kept.into_iter().map(|(_, item)| item).collect(), budget)
-        }
-        "min" | "max" => {
-            let wanted = if name == "min" {
-                Ordering::Less
-            } else {
-                Ordering::Greater
-            };
-            let mut best: Option<(Value, Value)> = None;
-            for (key, item) in keyed {
-                let better = match &best {
-                    Some((best, _)) => key.order(best, budget)? == wanted,
-                    None => true,
-                };
-                if better {
-                    best = Some((key, item));
-                }
-            }
-            Ok(best.map_or_else(
-                || Value::Undefined(format!("the {name}").into()),
-                |(_, item)| item,
-            ))
-        }
+    let items = match name {
+        "unique" => distinct(keyed, budget)?,
+        "min" => return extreme(keyed, Ordering::Less, budget),
+        "max" => return extreme(keyed, Ordering::Greater, budget),
         _ => {
             // Python keeps equal items in their order also when it reverses.
             sort_by(&mut keyed, |left, right| {
                 let order = left.0.order(&right.0, budget)?;
                 Ok(if reverse { order.reverse() } else { order })
             })?;
-            Value::list(keyed.into_iter().map(|(_, item)| item).collect(), budget)
+            keyed.into_iter().map(|(_, item)| item).collect()
+        }
+    };
+    Value::list(items, budget)
+}
+
+/// The first item of each key.
+fn distinct(keyed: Vec<(Value, Value)>, budget: &Budget) -> Result<Vec<Value>, Fault> {
+    let mut kept: Vec<(Value, Value)> = Vec::new();
+    'items: for (key, item) in keyed {
+        for (seen, _) in &kept {
+            if seen.equals(&key, budget)? {
+                continue 'items;
+            }
+        }
+        kept.push((key, item));
+    }
+    Ok(kept.into_iter().map(|(_, item)| item).collect())
+}
+
+/// The first item whose key stands on the `wanted` side of all others.
+fn extreme(keyed: Vec<(Value, Value)>, wanted: Ordering, budget: &Budget) -> Result<Value, Fault> {
+    let mut best: Option<(Value, Value)> = None;
+    for (key, item) in keyed {
+        let better = match &best {
+            Some((best, _)) => key.order(best, budget)? == wanted,
+            None => true,
+        };
+        if better {
+            best = Some((key, item));
         }
     }
+    Ok(best.map_or_else(
+        || Value::Undefined("the item of an empty list".into()),
+        |(_, item)| item,
+    ))
 }
 
 /// A stable merge sort whose comparison may fail, and need not be an order at all.
