@@ -230,7 +230,9 @@ mod x86 {
         for _ in 0..rounds {
             for sum in &mut sums {
                 // SAFETY: no instructions. The compiler must take it that `a` has changed, and multiply again.
-                unsafe { asm!("/* {0} */", inout(ymm_reg) a, options(pure, nomem, nostack, preserves_flags)) };
+                unsafe {
+                    asm!("/* {0} */", inout(ymm_reg) a, options(pure, nomem, nostack, preserves_flags))
+                };
                 *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(a, b));
             }
         }

@@ -12,7 +12,7 @@ fn golden(format: &Format) -> (Vec<u8>, Vec<f32>) {
         .join(name)
         .with_extension("bin");
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (count, rest) = bytes.split_first_chunk::<4>().unwrap();
+    let (count, rest) = bytes.split_first_chunk::<4>().expect("a count");
     let (blocks, weights) = rest.split_at(u32::from_le_bytes(*count) as usize * format.block_bytes);
     (
         blocks.to_vec(),

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use tokenmill_kernels::isa::Isa;
+use tokenmill_kernels::mapped::MappedFile;
 use tokenmill_kernels::matmul::{MatmulScratch, Matrix, PackError, Product, matmul};
 use tokenmill_kernels::pool::Pool;
 use tokenmill_kernels::quant::{FORMATS, Format, format_by_ggml_type};
@@ -33,7 +34,7 @@ impl Random {
 /// Blocks of random bits. Half-precision scales are then random as well: huge, tiny, infinite or no number; with
 /// `tame`, they are kept near one.
 fn random_weights(random: &mut Random, format: &Format, n_rows: usize, n_cols: usize, tame: bool) -> Vec<u8> {
-    let row_bytes = format.row_bytes(n_cols).unwrap();
+    let row_bytes = format.row_bytes(n_cols).expect("whole blocks");
     let mut bytes: Vec<u8> = (0..n_rows * row_bytes).map(|_| random.next() as u8).collect();
     let halves: &[usize] = match format.name {
         "F32" => &[2],
@@ -56,7 +57,7 @@ fn random_weights(random: &mut Random, format: &Format, n_rows: usize, n_cols: u
 }
 
 fn pool(threads: usize, isa: Isa) -> Pool {
-    Pool::new(NonZeroUsize::new(threads).unwrap(), isa)
+    Pool::new(NonZeroUsize::new(threads).expect("at least one thread"), isa)
 }
 
 fn multiply(pool: &Pool, weights: &Matrix, x: &[f32]) -> Vec<f32> {
@@ -231,4 +232,34 @@ fn shapes_that_do_not_fit_are_refused_by_name() {
         }],
     );
     assert_eq!(out, [0.0; 10]);
+}
+
+#[test]
+fn weights_packed_from_a_file_are_those_packed_from_memory() {
+    let mut random = Random(17);
+    let format = format_by_ggml_type(14).unwrap();
+    let (n_rows, n_cols, offset) = (300, 512, 4099);
+    let source = random_weights(&mut random, format, n_rows, n_cols, false);
+    let path = std::env::temp_dir().join(format!("tokenmill-pack-{}", std::process::id()));
+    std::fs::write(&path, [vec![1; offset], source.clone(), vec![2; 77]].concat()).unwrap();
+    let file = MappedFile::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let pool = pool(2, Isa::Scalar);
+    let expected = Matrix::pack(&pool, format, n_rows, n_cols, &source).unwrap();
+    let bytes = offset..offset + source.len();
+    let found = Matrix::pack_file(&pool, format, (n_rows, n_cols), &file, bytes.clone()).unwrap();
+    assert_eq!(found.packed_bytes(), expected.packed_bytes());
+    assert_eq!(
+        file.bytes()[bytes.clone()],
+        source,
+        "released bytes are still those of the file"
+    );
+    let outside = Matrix::pack_file(
+        &pool,
+        format,
+        (n_rows, n_cols),
+        &file,
+        bytes.start + 78..bytes.end + 78,
+    );
+    assert!(matches!(outside, Err(PackError::OutsideFile { .. })));
 }

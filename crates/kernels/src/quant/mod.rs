@@ -47,12 +47,15 @@ pub struct Format {
     pub(crate) tile_bytes: usize,
     pub(crate) kernels: Kernels,
     /// For integer formats: columns that share a scale, and a file block as numbers. What the twin is made of.
-    pub(crate) numbers: Option<(usize, fn(&[u8], &mut Numbers))>,
+    pub(crate) numbers: Option<(usize, ReadNumbers)>,
     decode: fn(&[u8], &mut [f32]),
     /// From up to 16 rows of the file to a tile that holds zeros.
     pub(crate) pack: fn(rows: &[u8], row_bytes: usize, tile: &mut [u8]),
     decode_packed: fn(tile: &[u8], row: usize, out: &mut [f32]),
 }
+
+/// Takes a block of the file and overwrites what it says of weights.
+type ReadNumbers = fn(&[u8], &mut Numbers);
 
 /// All formats, by type number.
 pub static FORMATS: &[&Format] = &[

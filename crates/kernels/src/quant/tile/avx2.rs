@@ -45,6 +45,7 @@ impl Vector for Avx2 {
     type Floats = FloatPair;
 
     const SIGNED_OFFSET: i32 = 0;
+    const LEAST_COLUMNS_TO_PREFETCH: usize = 1;
 
     #[inline(always)]
     fn lines_per_partial(max: u8) -> usize {
@@ -105,14 +106,11 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     fn dot(self, sum: Pair, unsigned: Pair, word: i32) -> Pair {
-        let x = self.splat_int(word);
         // SAFETY: AVX2 is there, see the type.
-        let products = zip(unsigned, x, |unsigned, x| unsafe {
-            _mm256_maddubs_epi16(unsigned, x)
-        });
+        let x = unsafe { _mm256_set1_epi32(word) };
         // SAFETY: AVX2 is there, see the type.
-        zip(sum, products, |sum, products| unsafe {
-            _mm256_add_epi16(sum, products)
+        zip(sum, unsigned, |sum, weights| unsafe {
+            _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, x))
         })
     }
 
@@ -121,17 +119,16 @@ impl Vector for Avx2 {
         bytes
     }
 
-    /// The sign moves from the weight to the activation, which is never -128; two products of at most 127 * 128 fit.
+    /// The sign moves from the weight to the activation, which is never -128; two products of at most 127 * 128 fit 16
+    /// bits, but no more, so they are widened at once.
     #[inline(always)]
     fn dot_signed(self, sum: Pair, signed: Pair, word: i32) -> Pair {
-        let x = self.splat_int(word);
         // SAFETY: AVX2 is there, see the type.
-        let products = zip(signed, x, |signed, x| unsafe {
-            _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(x, signed))
-        });
+        let x = unsafe { _mm256_set1_epi32(word) };
         // SAFETY: AVX2 is there, see the type.
-        zip(sum, products, |sum, products| unsafe {
-            _mm256_add_epi16(sum, products)
+        zip(sum, signed, |sum, weights| unsafe {
+            let products = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
         })
     }
 

@@ -38,6 +38,7 @@ impl Vector for Avx512 {
 
     // The instruction multiplies unsigned weights with signed activations.
     const SIGNED_OFFSET: i32 = 128;
+    const LEAST_COLUMNS_TO_PREFETCH: usize = 3;
 
     #[inline(always)]
     fn lines_per_partial(_max: u8) -> usize {

@@ -88,36 +88,37 @@ impl<F: Layout> Integer<F> {
             }
         }
         let lines = F::GROUP / 4;
-        let per_partial = match F::VALUES {
-            Values::Unsigned { max, .. } => V::lines_per_partial(max),
-            Values::Signed => V::lines_per_partial(128),
-        };
-        let mut partial = [v.open(ints[0]); M];
-        for_each_line!(lines, |LINE| {
-            if LINE % per_partial == 0 {
-                for m in 0..M {
-                    partial[m] = v.open(ints[m]);
-                }
+        let word = |m: usize, line: usize| words[m * (STEP / 4) + group * lines + line];
+        match F::VALUES {
+            Values::Signed => {
+                for_each_line!(lines, |LINE| {
+                    let bytes = v.signed(F::line(v, block, step, group, LINE));
+                    for (m, sum) in ints.iter_mut().enumerate() {
+                        *sum = v.dot_signed(*sum, bytes, word(m, LINE));
+                    }
+                });
             }
-            let bytes = F::line(v, block, step, group, LINE);
-            let bytes = if F::VALUES == Values::Signed {
-                v.signed(bytes)
-            } else {
-                bytes
-            };
-            for m in 0..M {
-                let word = words[m * (STEP / 4) + group * lines + LINE];
-                partial[m] = match F::VALUES {
-                    Values::Unsigned { .. } => v.dot(partial[m], bytes, word),
-                    Values::Signed => v.dot_signed(partial[m], bytes, word),
-                };
+            Values::Unsigned { max, .. } => {
+                let per_partial = V::lines_per_partial(max);
+                let mut partial = [v.open(ints[0]); M];
+                for_each_line!(lines, |LINE| {
+                    if LINE.is_multiple_of(per_partial) {
+                        for m in 0..M {
+                            partial[m] = v.open(ints[m]);
+                        }
+                    }
+                    let bytes = F::line(v, block, step, group, LINE);
+                    for (m, sum) in partial.iter_mut().enumerate() {
+                        *sum = v.dot(*sum, bytes, word(m, LINE));
+                    }
+                    if LINE % per_partial == per_partial - 1 || LINE == lines - 1 {
+                        for m in 0..M {
+                            ints[m] = v.close(ints[m], partial[m]);
+                        }
+                    }
+                });
             }
-            if LINE % per_partial == per_partial - 1 || LINE == lines - 1 {
-                for m in 0..M {
-                    ints[m] = v.close(ints[m], partial[m]);
-                }
-            }
-        });
+        }
         ints
     }
 }
@@ -172,12 +173,10 @@ impl<F: Layout> Tile for Integer<F> {
 
 /// How far ahead of its use to ask for weights, in bytes.
 const AHEAD: usize = 9 * 1024;
-/// With one or two columns the kernel reads as fast as the hardware fetches ahead by itself; asking would slow it down.
-const LEAST_COLUMNS_TO_PREFETCH: usize = 3;
 
 #[inline(always)]
 fn prefetch<V: Vector, const M: usize>(v: V, block: &[u8], step: usize, step_bytes: usize) {
-    if M >= LEAST_COLUMNS_TO_PREFETCH {
+    if M >= V::LEAST_COLUMNS_TO_PREFETCH {
         let from = block.as_ptr().wrapping_add(AHEAD + step * step_bytes);
         for line in 0..step_bytes.div_ceil(64) {
             v.prefetch(from.wrapping_add(64 * line));

@@ -159,6 +159,9 @@ pub(crate) trait Vector: Copy {
 
     /// What [`Vector::dot_signed`] takes signed bytes to be larger by.
     const SIGNED_OFFSET: i32;
+    /// From how many columns on it pays to ask for weights ahead of their use; with fewer, the kernel reads as fast as
+    /// the hardware fetches ahead by itself, and asking would only slow it down. Measured.
+    const LEAST_COLUMNS_TO_PREFETCH: usize;
     /// How many lines of bytes up to `max` a [`Vector::Partial`] can take.
     fn lines_per_partial(max: u8) -> usize;
 
@@ -177,7 +180,8 @@ pub(crate) trait Vector: Copy {
     fn dot(self, sum: Self::Partial, unsigned: Self::Bytes, word: i32) -> Self::Partial;
     /// Makes signed bytes ready for [`Vector::dot_signed`].
     fn signed(self, bytes: Self::Bytes) -> Self::Bytes;
-    fn dot_signed(self, sum: Self::Partial, signed: Self::Bytes, word: i32) -> Self::Partial;
+    /// As [`Vector::dot`], of signed bytes, and without a limit of lines.
+    fn dot_signed(self, sum: Self::Ints, signed: Self::Bytes, word: i32) -> Self::Ints;
     fn close(self, start: Self::Ints, sum: Self::Partial) -> Self::Ints;
 
     fn to_floats(self, ints: Self::Ints) -> Self::Floats;

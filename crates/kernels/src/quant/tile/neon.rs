@@ -47,6 +47,7 @@ impl Vector for Neon {
     type Floats = Quad<float32x4_t>;
 
     const SIGNED_OFFSET: i32 = 0;
+    const LEAST_COLUMNS_TO_PREFETCH: usize = 3;
 
     #[inline(always)]
     fn lines_per_partial(_max: u8) -> usize {
@@ -112,23 +113,10 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
-    fn dot_signed(self, sum: Self::Partial, signed: Self::Bytes, word: i32) -> Self::Partial {
-        // SAFETY: NEON is there, see the type.
-        let x = unsafe { vdupq_n_s32(word) };
-        zip(sum, signed, |mut sum, signed| {
-            // The intrinsic `vdotq_s32` is not stable in the Rust that we build with.
-            // SAFETY: the dot product instructions are there, see the type; this one only reads and writes the
-            // registers that it names.
-            unsafe {
-                asm!(
-                    "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.16b",
-                    sum = inout(vreg) sum,
-                    weights = in(vreg) signed,
-                    x = in(vreg) x,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-            }
-            sum
+    fn dot_signed(self, sum: Self::Ints, signed: Self::Bytes, word: i32) -> Self::Ints {
+        // SAFETY: NEON and the dot product instructions are there, see the type.
+        zip(sum, signed, |sum, signed| unsafe {
+            dot(sum, signed, vdupq_n_s32(word))
         })
     }
 
@@ -261,4 +249,21 @@ impl Vector for Neon {
             asm!("prfm pldl2strm, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly))
         }
     }
+}
+
+/// Adds 4 products of signed bytes to each lane. The intrinsic `vdotq_s32` is not stable in the Rust that we build with.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn dot(mut sum: int32x4_t, weights: uint8x16_t, x: int32x4_t) -> int32x4_t {
+    // SAFETY: the instruction is one of those enabled, and touches only the registers named.
+    unsafe {
+        asm!(
+            "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.16b",
+            sum = inout(vreg) sum,
+            weights = in(vreg) weights,
+            x = in(vreg) x,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
 }

@@ -48,6 +48,7 @@ impl Vector for Scalar {
     type Floats = [f32; ROWS];
 
     const SIGNED_OFFSET: i32 = 0;
+    const LEAST_COLUMNS_TO_PREFETCH: usize = 2;
 
     #[inline]
     fn lines_per_partial(_max: u8) -> usize {
