@@ -69,6 +69,7 @@ fn changed(file: &str, pointer: &str, value: Value) -> Vec<u8> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of refusals")]
 fn what_is_not_supported_is_refused_by_name() {
     let cases = [
         (

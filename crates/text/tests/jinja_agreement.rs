@@ -79,7 +79,7 @@ fn input(variables: &Map<String, Value>) -> TemplateInput {
 }
 
 /// Variables as transformers passes them.
-fn variables(messages: Value, tools: Value, add_generation_prompt: bool) -> Value {
+fn variables(messages: &Value, tools: &Value, add_generation_prompt: bool) -> Value {
     json!({
         "messages": messages, "tools": tools, "documents": null,
         "add_generation_prompt": add_generation_prompt, "bos_token": "<s>", "eos_token": "</s>",
@@ -168,7 +168,7 @@ fn every_shipped_template_renders_as_jinja2_renders_it() {
         for (what, messages) in conversations() {
             for tools in [Value::Null, tools()] {
                 for prompt in [true, false] {
-                    cases.push((source.clone(), variables(messages.clone(), tools.clone(), prompt)));
+                    cases.push((source.clone(), variables(&messages, &tools, prompt)));
                     let file = path.file_name().unwrap().to_string_lossy();
                     names.push(format!(
                         "{file}: {what}, tools {}, prompt {prompt}",

@@ -95,3 +95,17 @@ fn long_runs_take_time_in_proportion() {
         }
     }
 }
+
+/// Prints how fast tokenizers load and encode prose. Built for speed: `cargo test --release … -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let prose = include_str!("../src/template/methods.rs").repeat(40);
+    for path in vocabularies() {
+        let tokenizer = load(&path);
+        let start = Instant::now();
+        let n_ids = tokenizer.encode(&prose, Specials::Parse).unwrap().len();
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!("  {n_ids} ids, {:.1} MB/s", prose.len() as f64 / 1e6 / seconds);
+    }
+}
