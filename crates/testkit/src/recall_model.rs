@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokenmill_kernels::attention::{Attention, AttentionScratch, Span, attention};
-use tokenmill_kernels::kv_cache::{KvCache, KvShape, KvType, write_kv};
+use tokenmill_kernels::kv_cache::{KvCache, KvShape, KvType, PAGE_TOKENS, PageId, write_kv};
 use tokenmill_kernels::pool::Pool;
 use tokenmill_model::{Batch, Model, Scratch, SequenceRows, Shape};
 
 /// Numbers per token in the cache: its id and its position; the least that attention takes is used, the rest is 0.
 const HEAD_DIM: usize = 16;
 
-/// Writes each token's id and position to the cache as its value, through the real kernels. For logits it reads all of
-/// the sequence's values back, through the pages that it is given, and hashes them: a wrong page, position, order or
-/// copy anywhere gives other tokens from there on.
+/// Writes each token's id and position to the cache as its value, through the real kernels. For logits it reads the
+/// sequence's values back, through the pages that it is given, and hashes them: a wrong page, position, order or
+/// copy anywhere gives other tokens soon after.
 pub struct RecallModel {
     shape: Shape,
     /// Forward passes until one panics; 0 for never.
@@ -61,17 +61,26 @@ impl RecallModel {
         }
     }
 
-    /// `[n_tokens, HEAD_DIM]`: what the cache holds at positions `0..n_tokens`. A window of one position makes
-    /// attention give each value back as it is.
-    fn recall(&self, pool: &Pool, cache: &KvCache, pages: &[u32], n_tokens: usize) -> Vec<f32> {
-        let zeros = vec![0.0; n_tokens * HEAD_DIM];
+    /// What a forward pass gives after these tokens, which stand at positions 0 and up.
+    pub fn logits_after(&self, tokens: &[u32]) -> Vec<f32> {
+        let mut logits = Vec::new();
+        let values = looked_at(tokens.len()).flat_map(|position| value_of(tokens[position], position));
+        self.push_logits(&values.collect::<Vec<f32>>(), &mut logits);
+        logits
+    }
+
+    /// `[n_looked_at, HEAD_DIM]`: what the cache holds at the positions that logits after `n_tokens` depend on. A
+    /// window of one position makes attention give each value back as it is.
+    fn recall(&self, pool: &Pool, cache: &KvCache, pages: &[PageId], n_tokens: usize) -> Vec<f32> {
+        let span = |(first_row, position): (usize, usize)| Span {
+            first_row,
+            n_rows: 1,
+            position: position % PAGE_TOKENS,
+            pages: &pages[position / PAGE_TOKENS..][..1],
+        };
+        let spans: Vec<Span<'_>> = looked_at(n_tokens).enumerate().map(span).collect();
+        let zeros = vec![0.0; spans.len() * HEAD_DIM];
         let mut values = zeros.clone();
-        let spans = [Span {
-            first_row: 0,
-            n_rows: n_tokens,
-            position: 0,
-            pages,
-        }];
         let read = Attention {
             layer: 0,
             n_heads: 1,
@@ -125,8 +134,8 @@ impl Model for RecallModel {
                 pages,
             });
             for row in 0..n_rows {
-                let value = &mut values[(first_row + row) * HEAD_DIM..];
-                (value[0], value[1]) = (batch.tokens[first_row + row] as f32, (position + row) as f32);
+                let value = value_of(batch.tokens[first_row + row], position + row);
+                values[(first_row + row) * HEAD_DIM..][..HEAD_DIM].copy_from_slice(&value);
             }
             first_row += n_rows;
         }
@@ -161,4 +170,17 @@ impl RecallModel {
             });
         }
     }
+}
+
+/// The positions that logits after `n_tokens` depend on: each 16th, others after each token, so that all have their
+/// turn within 16 tokens; and the last.
+fn looked_at(n_tokens: usize) -> impl Iterator<Item = usize> {
+    (0..n_tokens).filter(move |position| position % 16 == n_tokens % 16 || position + 1 == n_tokens)
+}
+
+/// `[HEAD_DIM]`: what the cache keeps of a token.
+fn value_of(token: u32, position: usize) -> [f32; HEAD_DIM] {
+    let mut value = [0.0; HEAD_DIM];
+    (value[0], value[1]) = (token as f32, position as f32);
+    value
 }
