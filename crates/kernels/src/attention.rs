@@ -427,7 +427,10 @@ impl Block {
         let scores = &mut self.scores[row * PAGE_TOKENS..][..PAGE_TOKENS];
         scores[..seen.start].fill(f32::NEG_INFINITY);
         scores[seen.end..].fill(f32::NEG_INFINITY);
-        let score: [V; PAGE_GROUPS] = std::array::from_fn(|group| V::load(lanes_at(scores, group * LANES)));
+        let mut score = [V::splat(0.0); PAGE_GROUPS];
+        for (group, score) in score.iter_mut().enumerate() {
+            *score = V::load(lanes_at(scores, group * LANES));
+        }
         let greatest = score[0].max(score[1]).max(score[2].max(score[3])).greatest();
         let weights = lanes_at_mut(&mut self.weights, row * LANES);
         let mut weight = V::load(weights);
@@ -445,19 +448,22 @@ impl Block {
             }
         }
         let greatest = V::splat(self.greatest[row]);
-        let exps = score.map(|score| score.sub(greatest).exp());
-        for (group, exp) in exps.iter().enumerate() {
-            exp.store(lanes_at_mut(scores, group * LANES));
+        for (group, score) in score.iter_mut().enumerate() {
+            *score = score.sub(greatest).exp();
+            score.store(lanes_at_mut(scores, group * LANES));
         }
         weight
-            .add(exps[0].add(exps[1]).add(exps[2].add(exps[3])))
+            .add(score[0].add(score[1]).add(score[2].add(score[3])))
             .store(weights);
     }
 }
 
 /// Scores of `ROWS` rows against the keys of a page, `WIDE` groups of 16 tokens at a time. Each score adds up its
 /// dimensions in ascending order.
-#[expect(clippy::needless_range_loop, reason = "loops over constants, to be unrolled into registers")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "loops over constants, to be unrolled into registers"
+)]
 #[inline(always)]
 fn score<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
     block: &mut Block,
@@ -466,17 +472,20 @@ fn score<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
 ) {
     let n_pairs = block.head_dim / 2;
     let group_lines = keys.len() / PAGE_GROUPS;
-    let queries: [&[[f32; 2]]; ROWS] = std::array::from_fn(|row| {
+    let mut queries: [&[[f32; 2]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
         let first = (tile.first_row + row) * block.head_dim;
-        &block.queries[first..first + block.head_dim].as_chunks().0[..n_pairs]
-    });
+        queries[row] = &block.queries[first..first + block.head_dim].as_chunks().0[..n_pairs];
+    }
     for first_group in (0..tile.n_tokens.div_ceil(LANES)).step_by(WIDE) {
-        let keys: [&[S::KeyLine]; WIDE] =
-            std::array::from_fn(|wide| &keys[(first_group + wide) * group_lines..][..n_pairs]);
+        let mut lines: [&[S::KeyLine]; WIDE] = [&[]; WIDE];
+        for wide in 0..WIDE {
+            lines[wide] = &keys[(first_group + wide) * group_lines..][..n_pairs];
+        }
         let mut sums = [[V::splat(0.0); WIDE]; ROWS];
         for pair in 0..n_pairs {
             for wide in 0..WIDE {
-                let (even, odd) = S::keys::<V>(&keys[wide][pair]);
+                let (even, odd) = S::keys::<V>(&lines[wide][pair]);
                 for row in 0..ROWS {
                     sums[row][wide] = even.mul_add(V::splat(queries[row][pair][0]), sums[row][wide]);
                 }
@@ -513,7 +522,10 @@ fn add_values<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
 
 /// Each sum takes the tokens in ascending order. No token behind the tile's last one is touched: what lies there is
 /// another sequence's, and if it were infinite, even a weight of zero would not keep it out.
-#[expect(clippy::needless_range_loop, reason = "loops over constants, to be unrolled into registers")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "loops over constants, to be unrolled into registers"
+)]
 #[inline(always)]
 fn add_chunks<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
     block: &mut Block,
@@ -523,13 +535,19 @@ fn add_chunks<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
 ) {
     let n_chunks = block.head_dim.div_ceil(LANES);
     let at = |row: usize, wide: usize| ((tile.first_row + row) * n_chunks + first_chunk + wide) * LANES;
-    let mut sums: [[V; WIDE]; ROWS] =
-        std::array::from_fn(|row| std::array::from_fn(|wide| V::load(lanes_at(&block.sums, at(row, wide)))));
-    let weights: [&[[f32; 2]]; ROWS] = std::array::from_fn(|row| {
+    let mut sums = [[V::splat(0.0); WIDE]; ROWS];
+    for row in 0..ROWS {
+        for wide in 0..WIDE {
+            sums[row][wide] = V::load(lanes_at(&block.sums, at(row, wide)));
+        }
+    }
+    let n_pairs = tile.n_tokens / 2;
+    let mut weights: [&[[f32; 2]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
         let first = (tile.first_row + row) * PAGE_TOKENS;
-        block.scores[first..first + PAGE_TOKENS].as_chunks().0
-    });
-    for pair in 0..tile.n_tokens / 2 {
+        weights[row] = &block.scores[first..first + PAGE_TOKENS].as_chunks().0[..tile.n_tokens.div_ceil(2)];
+    }
+    for pair in 0..n_pairs {
         for wide in 0..WIDE {
             let (even, odd) = S::values::<V>(values, n_chunks, pair, first_chunk + wide);
             for row in 0..ROWS {
@@ -541,7 +559,7 @@ fn add_chunks<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
         }
     }
     if tile.n_tokens % 2 == 1 {
-        let pair = tile.n_tokens / 2;
+        let pair = n_pairs;
         for wide in 0..WIDE {
             let (even, _) = S::values::<V>(values, n_chunks, pair, first_chunk + wide);
             for row in 0..ROWS {

@@ -24,11 +24,12 @@ fn run_with_features<T: Task>(task: T) {
 #[derive(Clone, Copy)]
 struct Avx2([__m256; 2]);
 
-impl Avx2 {
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(__m256, __m256) -> __m256) -> Self {
-        Avx2([f(self.0[0], other.0[0]), f(self.0[1], other.0[1])])
-    }
+/// An intrinsic on each of the registers. Written out, since a closure is compiled without the features of its caller:
+/// unless it happens to be inlined first, the intrinsics in it become function calls.
+macro_rules! each {
+    ($intrinsic:expr, $($x:expr),+) => {
+        Avx2([$intrinsic($($x[0]),+), $intrinsic($($x[1]),+)])
+    };
 }
 
 impl Lanes for Avx2 {
@@ -65,71 +66,82 @@ impl Lanes for Avx2 {
         unsafe {
             let words = [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))];
             let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
-            (
-                Avx2(words.map(|word| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(word)))),
-                Avx2(words.map(|word| _mm256_castsi256_ps(_mm256_and_si256(word, high)))),
-            )
+            let low = each!(
+                _mm256_castsi256_ps,
+                [
+                    _mm256_slli_epi32::<16>(words[0]),
+                    _mm256_slli_epi32::<16>(words[1])
+                ]
+            );
+            let high = each!(
+                _mm256_castsi256_ps,
+                [_mm256_and_si256(words[0], high), _mm256_and_si256(words[1], high)]
+            );
+            (low, high)
         }
     }
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(other, |a, b| unsafe { _mm256_add_ps(a, b) })
+        unsafe { each!(_mm256_add_ps, self.0, other.0) }
     }
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(other, |a, b| unsafe { _mm256_sub_ps(a, b) })
+        unsafe { each!(_mm256_sub_ps, self.0, other.0) }
     }
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(other, |a, b| unsafe { _mm256_mul_ps(a, b) })
+        unsafe { each!(_mm256_mul_ps, self.0, other.0) }
     }
 
     #[inline(always)]
     fn div(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(other, |a, b| unsafe { _mm256_div_ps(a, b) })
+        unsafe { each!(_mm256_div_ps, self.0, other.0) }
     }
 
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: FMA is there, see the type.
-        Avx2(std::array::from_fn(|i| unsafe {
-            _mm256_fmadd_ps(self.0[i], factor.0[i], addend.0[i])
-        }))
+        unsafe { each!(_mm256_fmadd_ps, self.0, factor.0, addend.0) }
     }
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(other, |a, b| unsafe { _mm256_max_ps(a, b) })
+        unsafe { each!(_mm256_max_ps, self.0, other.0) }
     }
 
     #[inline(always)]
     fn min(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(other, |a, b| unsafe { _mm256_min_ps(a, b) })
+        unsafe { each!(_mm256_min_ps, self.0, other.0) }
     }
 
     #[inline(always)]
     fn scale_by_power(self, shifted: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        self.zip(shifted, |x, n| unsafe {
-            let power = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
-            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), power))
-        })
+        unsafe { each!(scale_by_power, self.0, shifted.0) }
     }
 
     #[inline(always)]
     fn zero_where_below(self, x: Self, limit: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
-        let below = x.zip(limit, |x, limit| unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(x, limit) });
-        // SAFETY: as above.
-        below.zip(self, |below, value| unsafe { _mm256_andnot_ps(below, value) })
+        unsafe {
+            let below = each!(_mm256_cmp_ps::<_CMP_LT_OQ>, x.0, limit.0);
+            each!(_mm256_andnot_ps, below.0, self.0)
+        }
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scale_by_power(x: __m256, shifted: __m256) -> __m256 {
+    let power = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted));
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), power))
 }
