@@ -184,22 +184,11 @@ impl Sampler {
     fn weigh(&mut self, logits: &[f32], scale: Scale) -> u64 {
         self.totals.clear();
         self.totals.extend(logits.chunks(BLOCK).map(|block| {
-            // At most 64 times 2^30.
-            let mut lanes = [0u32; 4];
-            let mut total = 0u64;
-            let mut quads = block.chunks_exact(4);
-            for quad in &mut quads {
-                for (lane, &logit) in lanes.iter_mut().zip(quad) {
-                    *lane = scale.weight(logit);
-                }
-                total += lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
+            let mut weights = [0u32; BLOCK];
+            for (weight, &logit) in weights.iter_mut().zip(block) {
+                *weight = scale.weight(logit);
             }
-            total
-                + quads
-                    .remainder()
-                    .iter()
-                    .map(|&logit| u64::from(scale.weight(logit)))
-                    .sum::<u64>()
+            weights.iter().map(|&weight| u64::from(weight)).sum::<u64>()
         }));
         self.totals.iter().sum()
     }
@@ -303,6 +292,7 @@ pub fn weight(x: f32) -> u32 {
     // Below this the weight is 0.
     let x = if x > -22.0 { x } else { -22.0 };
     let x = x * std::f32::consts::LOG2_E;
+    let whole_bits = (x + ROUND).to_bits();
     let whole = (x + ROUND) - ROUND;
     let part = x - whole;
     // 2^part for |part| <= 1/2.
@@ -313,8 +303,14 @@ pub fn weight(x: f32) -> u32 {
     power = power * part + 2.402_265e-1;
     power = power * part + 6.931_472e-1;
     power = power * part + 1.0;
-    let exponent = (whole as i32 + (127 + 30)) << 23;
-    (power * f32::from_bits(exponent as u32) + 0.5) as i32 as u32
+    let exponent = (whole_bits as i32 - ROUND.to_bits() as i32 + (127 + 30)) << 23;
+    let scaled = power * f32::from_bits(exponent as u32);
+    // To an integer in two halves of 15 bits, with the same trick: conversions that saturate are no vector code.
+    let high = (scaled * (1.0 / 32768.0) + ROUND) - ROUND;
+    let low = scaled - high * 32768.0;
+    let high_bits = (high + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+    let low_bits = (low + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+    (high_bits << 15).wrapping_add(low_bits)
 }
 
 /// Which of the ordered tokens may be drawn.
