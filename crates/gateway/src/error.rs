@@ -127,6 +127,18 @@ impl ApiError {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     }
 
+    /// 431: the headers are over one of their limits.
+    pub(crate) fn headers_too_large(limit_bytes: usize, limit_count: usize) -> ApiError {
+        let message = format!(
+            "The request headers are too large: at most {limit_bytes} bytes in at most {limit_count} headers are taken"
+        );
+        ApiError::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            message,
+        )
+    }
+
     /// 429: too many requests of this project and model are in flight.
     pub(crate) fn too_many_in_flight(retry_after_s: Option<u64>) -> ApiError {
         let message = "Concurrency limit reached for requests";

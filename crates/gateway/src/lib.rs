@@ -100,9 +100,14 @@ impl Gateway {
         }
     }
 
-    /// The whole service: observed, then drained or not, then (on most routes) a key, then the endpoint.
+    /// The whole service: observed, then headers within their limit, then drained or not, then (on most routes) a
+    /// key, then the endpoint.
     #[must_use]
     pub fn router(&self) -> axum::Router {
+        self.router_with(ServeOptions::default().max_header_bytes)
+    }
+
+    fn router_with(&self, max_header_bytes: usize) -> axum::Router {
         let app = &self.app;
         let mut router = axum::Router::new();
         for route in ROUTES {
@@ -117,6 +122,10 @@ impl Gateway {
         router
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn_with_state(
+                max_header_bytes,
+                refuse_large_headers,
+            ))
             .layer(middleware::from_fn_with_state(app.clone(), observe::layer))
             .with_state(app.clone())
     }
@@ -131,6 +140,22 @@ impl Gateway {
     pub fn n_in_flight(&self) -> usize {
         self.app.in_flight.total()
     }
+}
+
+async fn refuse_large_headers(
+    State(limit_bytes): State<usize>,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    let headers = request.headers();
+    let lengths = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    let n_bytes = lengths.sum::<usize>() + request.uri().path().len();
+    if n_bytes > limit_bytes || headers.len() > serve::MAX_HEADERS {
+        return ApiError::headers_too_large(limit_bytes, serve::MAX_HEADERS).into_response();
+    }
+    next.run(request).await
 }
 
 async fn refuse_when_draining(
@@ -164,9 +189,8 @@ fn random_id(prefix: &str) -> String {
         .collect()
 }
 
-/// Reads a chat request as the endpoint does and says whether it would be taken: for fuzzing.
+/// Reads a chat request as the endpoint does; the message where it would be refused. For fuzzing.
 #[doc(hidden)]
-#[must_use]
-pub fn takes_chat_request(body: &[u8]) -> bool {
-    endpoints::takes_chat_request(body)
+pub fn check_chat_request(body: &[u8]) -> Result<(), String> {
+    endpoints::check_chat_request(body).map_err(|error| error.message)
 }

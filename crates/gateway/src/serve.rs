@@ -22,7 +22,9 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use crate::Gateway;
 
 /// Headers of one request.
-const MAX_HEADERS: usize = 100;
+pub(crate) const MAX_HEADERS: usize = 100;
+/// Headers, and times the byte limit, at which the connection itself gives up, without a body in the error's shape.
+const HARD_FACTOR: usize = 2;
 /// How long to wait when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServeOptions {
     /// Connections open together; more wait to be accepted.
     pub max_connections: usize,
-    /// Bytes of a request's line and headers; at least 8192. One over it gets 431.
+    /// Bytes of a request's path and headers. One over it gets 431.
     pub max_header_bytes: usize,
     /// Seconds that a request's headers may take to arrive, and that a connection may be idle.
     pub header_timeout_s: u64,
@@ -97,12 +99,12 @@ impl Server {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(options.header_timeout_s.max(1)))
-            .max_headers(MAX_HEADERS)
+            .max_headers(MAX_HEADERS * HARD_FACTOR)
             // hyper panics below its minimum.
-            .max_buf_size(options.max_header_bytes.max(8192));
+            .max_buf_size(options.max_header_bytes.saturating_mul(HARD_FACTOR).max(8192));
         Server {
             http,
-            router: gateway.router(),
+            router: gateway.router_with(options.max_header_bytes),
             places: Arc::new(Semaphore::new(
                 options.max_connections.clamp(1, Semaphore::MAX_PERMITS),
             )),

@@ -240,3 +240,98 @@ impl<F: Frames> SseWriter<F> {
         self.events = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::channel::mpsc;
+
+    /// Writes texts as plain strings.
+    struct Plain;
+
+    impl Frames for Plain {
+        fn started(&mut self, _started: Started, out: &mut SseBuffer) {
+            out.data(&"started");
+        }
+
+        fn text(&mut self, _choice: u32, text: &str, out: &mut SseBuffer) {
+            out.data(&text);
+        }
+
+        fn choice_finished(&mut self, _choice: u32, _reason: FinishReason, _out: &mut SseBuffer) {}
+
+        fn finished(&mut self, _usage: Usage, out: &mut SseBuffer) {
+            out.data(&"finished");
+        }
+    }
+
+    const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+    fn text(text: &str) -> Result<Event, InferenceError> {
+        Ok(Event::Text {
+            choice: 0,
+            text: text.into(),
+        })
+    }
+
+    fn started() -> Result<Event, InferenceError> {
+        Ok(Event::Started(Started {
+            system_fingerprint: None,
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_gets_a_comment_every_fifteen_seconds() {
+        let begun = tokio::time::Instant::now();
+        let (events, stream) = mpsc::unbounded();
+        events.unbounded_send(started()).expect("open");
+        let answer = Answer::begin(EventStream::new(stream), KEEP_ALIVE)
+            .await
+            .expect("begun");
+        assert_eq!(
+            begun.elapsed(),
+            KEEP_ALIVE,
+            "the head waits for text, but not for ever"
+        );
+        let mut body = answer.sse(Plain, KEEP_ALIVE).into_data_stream();
+        let mut next = async || body.next().await.map(|bytes| bytes.expect("cannot fail"));
+        assert_eq!(next().await.as_deref(), Some(&b"data: \"started\"\n\n"[..]));
+        for n_comments in 1..=3 {
+            assert_eq!(next().await.as_deref(), Some(&b": keep-alive\n\n"[..]));
+            assert_eq!(begun.elapsed(), KEEP_ALIVE * (n_comments + 1));
+        }
+        events.unbounded_send(text("a")).expect("open");
+        events.unbounded_send(text("b")).expect("open");
+        assert_eq!(
+            next().await.as_deref(),
+            Some(&b"data: \"a\"\n\ndata: \"b\"\n\n"[..])
+        );
+        drop(events);
+        let last = next().await.expect("an error event");
+        assert!(last.starts_with(b"data: {\"error\":"), "{last:?}");
+        assert_eq!(next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn text_that_comes_at_once_does_not_wait() {
+        let begun = tokio::time::Instant::now();
+        let events = futures::stream::iter([started(), text("a")]).chain(futures::stream::pending());
+        let answer = Answer::begin(EventStream::new(events), KEEP_ALIVE)
+            .await
+            .expect("begun");
+        assert_eq!((answer.ahead.len(), begun.elapsed()), (2, Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn text_for_a_choice_not_asked_for_is_a_fault() {
+        let stray = Ok(Event::Text {
+            choice: 1,
+            text: "x".into(),
+        });
+        let events = futures::stream::iter([started(), stray]);
+        let answer = Answer::begin(EventStream::new(events), KEEP_ALIVE)
+            .await
+            .expect("begun");
+        assert_eq!(answer.fold(1).await.expect_err("refused").code, "server_error");
+    }
+}

@@ -179,6 +179,8 @@ impl Frames for ChunkFrames {
     }
 }
 
-pub(super) fn takes(body: &[u8]) -> bool {
-    ChatRequest::parse(body).is_ok_and(|request| request.draft.check().is_ok())
+/// Everything that is refused before anybody is asked.
+pub(super) fn check(body: &[u8]) -> Result<(), ApiError> {
+    ChatRequest::parse(body)?.draft.check()?;
+    Ok(())
 }

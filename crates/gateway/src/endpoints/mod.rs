@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::App;
+use crate::error::ApiError;
 
 /// One path of the service.
 pub struct Route {
@@ -21,6 +22,8 @@ pub struct Route {
     pub access: Access,
     /// What it is for, in a line.
     pub summary: &'static str,
+    /// The shortest good body, for routes that take one; `MODEL` stands for a served model's name.
+    pub example: Option<&'static str>,
     pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
 }
 
@@ -40,6 +43,7 @@ pub const ROUTES: &[Route] = &[
         method: "POST",
         access: Access::Key,
         summary: "The next message of a conversation",
+        example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         handler: || post(chat_completions::create),
     },
     Route {
@@ -47,6 +51,7 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         access: Access::Key,
         summary: "The models that are served",
+        example: None,
         handler: || get(models::list),
     },
     Route {
@@ -54,6 +59,7 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         access: Access::Key,
         summary: "One model; its id may hold a slash",
+        example: None,
         handler: || get(models::retrieve),
     },
     Route {
@@ -61,6 +67,7 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         access: Access::Open,
         summary: "Whether the process is alive",
+        example: None,
         handler: || get(health::alive),
     },
     Route {
@@ -68,6 +75,7 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         access: Access::Open,
         summary: "Whether it takes requests: models loaded, not draining",
+        example: None,
         handler: || get(health::ready),
     },
     Route {
@@ -75,10 +83,11 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         access: Access::Open,
         summary: "Numbers for Prometheus",
+        example: None,
         handler: || get(metrics::page),
     },
 ];
 
-pub(crate) fn takes_chat_request(body: &[u8]) -> bool {
-    chat_completions::takes(body)
+pub(crate) fn check_chat_request(body: &[u8]) -> Result<(), ApiError> {
+    chat_completions::check(body)
 }

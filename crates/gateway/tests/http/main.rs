@@ -1,0 +1,13 @@
+//! The gateway at its border: the real service on a real socket, a raw client, and behind it either a scripted
+//! upstream or the real engine on a model without weights.
+
+mod client;
+mod local_model;
+mod scripted;
+mod server;
+
+mod answers;
+mod limits;
+mod local;
+mod refusals;
+mod routes;

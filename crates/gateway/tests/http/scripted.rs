@@ -1,0 +1,159 @@
+//! An upstream that says what a test tells it to.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use tokenmill_inference::{
+    Event, EventStream, FinishReason, InferenceError, ModelCard, Request, Started, Upstream, UpstreamStats,
+    Usage,
+};
+use tokio::sync::watch;
+
+/// One step of an answer.
+#[derive(Clone)]
+pub(crate) enum Step {
+    Say(Event),
+    Fail(InferenceError),
+    /// Nothing more until the test says so.
+    Wait(watch::Receiver<bool>),
+    /// Nothing more, ever.
+    Hang,
+    /// The stream just ends.
+    Stop,
+}
+
+pub(crate) type Script = Arc<dyn Fn(&Request) -> Result<Vec<Step>, InferenceError> + Send + Sync>;
+
+pub(crate) struct Scripted {
+    script: Script,
+    /// Streams that have not been dropped.
+    pub(crate) n_live: Arc<AtomicUsize>,
+    /// Every request, in order.
+    pub(crate) requests: Mutex<Vec<Request>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(
+        script: impl Fn(&Request) -> Result<Vec<Step>, InferenceError> + Send + Sync + 'static,
+    ) -> Arc<Scripted> {
+        let (n_live, requests) = (Arc::new(AtomicUsize::new(0)), Mutex::new(Vec::new()));
+        Arc::new(Scripted {
+            script: Arc::new(script),
+            n_live,
+            requests,
+        })
+    }
+
+    /// Answers every request with these words, one event each, for every choice.
+    pub(crate) fn saying(words: &'static [&'static str]) -> Arc<Scripted> {
+        Scripted::new(move |request| Ok(answer(request, words)))
+    }
+
+    pub(crate) fn n_live(&self) -> usize {
+        self.n_live.load(Ordering::SeqCst)
+    }
+}
+
+/// A whole answer; choices take turns.
+pub(crate) fn answer(request: &Request, words: &[&str]) -> Vec<Step> {
+    let mut steps = vec![started()];
+    for word in words {
+        for choice in 0..request.n {
+            steps.push(Step::Say(Event::Text {
+                choice,
+                text: (*word).to_owned(),
+            }));
+        }
+    }
+    for choice in 0..request.n {
+        steps.push(Step::Say(Event::ChoiceFinished {
+            choice,
+            reason: FinishReason::Stop,
+        }));
+    }
+    let n_completion = (words.len() * request.n as usize) as u64;
+    steps.push(Step::Say(Event::Finished(Usage {
+        n_prompt: 7,
+        n_cached: Some(3),
+        n_completion,
+    })));
+    steps
+}
+
+pub(crate) fn started() -> Step {
+    Step::Say(Event::Started(Started {
+        system_fingerprint: Some("fp_test".into()),
+    }))
+}
+
+pub(crate) fn text(text: &str) -> Step {
+    Step::Say(Event::Text {
+        choice: 0,
+        text: text.into(),
+    })
+}
+
+/// Counts a stream as live until it is dropped.
+struct Live(Arc<AtomicUsize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Upstream for Scripted {
+    fn kind(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn models(&self) -> Vec<ModelCard> {
+        let card = |id: &str| ModelCard {
+            id: id.into(),
+            created: 1_700_000_000,
+            owned_by: "test".into(),
+            root: "root".into(),
+            n_context: 4096,
+            n_params: Some(1_000),
+            quantization: Some("Q8_0".into()),
+        };
+        vec![card("test/model"), card("other")]
+    }
+
+    fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>> {
+        let steps = (self.script)(&request);
+        self.requests.lock().expect("not poisoned").push(request);
+        self.n_live.fetch_add(1, Ordering::SeqCst);
+        let live = Live(self.n_live.clone());
+        Box::pin(async move {
+            let steps = futures::stream::iter(steps?).take_while(|step| {
+                let goes_on = !matches!(step, Step::Stop);
+                async move { goes_on }
+            });
+            Ok(EventStream::new(steps.filter_map(move |step| {
+                let _ = &live;
+                async move {
+                    match step {
+                        Step::Say(event) => Some(Ok(event)),
+                        Step::Fail(error) => Some(Err(error)),
+                        Step::Wait(mut go) => {
+                            go.wait_for(|go| *go).await.expect("the test is still there");
+                            None
+                        }
+                        Step::Hang | Step::Stop => std::future::pending().await,
+                    }
+                }
+            })))
+        })
+    }
+
+    fn stats(&self, model: &str) -> Option<UpstreamStats> {
+        (model == "test/model").then_some(UpstreamStats {
+            n_running: 2,
+            n_waiting: 1,
+            ..UpstreamStats::default()
+        })
+    }
+}
