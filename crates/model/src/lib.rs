@@ -64,7 +64,7 @@ pub struct ModelInfo {
     pub n_context: usize,
     /// The type that holds most of the weights, such as `Q4_K`.
     pub quantization: String,
-    /// Names the weights: a SHA-256, in hex, over each tensor's name, type, shape and up to 16 pieces of 256 bytes
+    /// Names the weights: a SHA-256, in hex, over each tensor's name, type, shape and 4 pieces of 256 bytes
     /// spread evenly over its data. Equal files have equal fingerprints wherever they lie and however they are split;
     /// files of different models, trainings or quantisations have different ones. A change of some bytes
     /// between the pieces goes unseen: it tells models apart, it does not prove them untouched.

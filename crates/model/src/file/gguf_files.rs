@@ -31,6 +31,13 @@ impl GgufFiles {
         let paths = part_paths(path)?;
         let files = paths.into_iter().map(|path| {
             let file = path.display().to_string();
+            // A pipe would be waited for without end.
+            if path.exists() && !path.is_file() {
+                return Err(LoadError::NotAModel {
+                    file,
+                    fault: "it is not a regular file".to_owned(),
+                });
+            }
             match MappedFile::open(&path) {
                 Ok(mapped) => Ok((file, mapped)),
                 Err(fault) => Err(LoadError::Read { file, fault }),

@@ -109,3 +109,46 @@ pub(crate) fn generation(
     defaults.normalise();
     Ok(defaults)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenmill_testkit::gguf::GgufWriter;
+    use tokenmill_testkit::tiny_model::{END_OF_TEXT, IM_END, TinyModel};
+
+    use super::*;
+
+    fn read(writer: &GgufWriter) -> Result<GenerationDefaults, GgufError> {
+        let bytes = writer.bytes();
+        let gguf = Gguf::parse(&bytes)?;
+        generation(&gguf, &tokenizer(&gguf)?)
+    }
+
+    #[test]
+    fn sampling_keys_and_all_end_tokens_are_found() {
+        let file = TinyModel::new("qwen3", 1)
+            .gguf()
+            .f32("general.sampling.temp", 0.6)
+            .f32("general.sampling.top_p", 0.95)
+            .u32("general.sampling.top_k", 20)
+            .f32("general.sampling.min_p", -1.0)
+            .u32("tokenizer.ggml.eot_token_id", 7);
+        let defaults = read(&file).unwrap();
+        assert_eq!(defaults.temperature, Some(0.6));
+        assert_eq!((defaults.top_p, defaults.top_k), (Some(0.95), Some(20)));
+        assert_eq!(defaults.min_p, None, "below its range");
+        assert_eq!(defaults.eos_token_ids, [7, END_OF_TEXT, IM_END]);
+    }
+
+    #[test]
+    fn arrays_of_other_lengths_than_the_tokens_are_refused() {
+        let file = GgufWriter::new()
+            .string("tokenizer.ggml.model", "gpt2")
+            .strings("tokenizer.ggml.tokens", &["a", "b"])
+            .f32s("tokenizer.ggml.scores", &[1.0]);
+        let message = read(&file).unwrap_err().to_string();
+        assert!(
+            message.contains("tokenizer.ggml.scores") && message.contains("1 entries"),
+            "{message}"
+        );
+    }
+}
