@@ -10,6 +10,7 @@ use super::alphabet::bytes_of_surface;
 use super::gguf::byte_start;
 use super::merge::Merge;
 use super::model::{Model, Rules, Start, WholeWords};
+use super::normalize::limit;
 use super::vocab::{Kind, MAX_TOKENS, Vocab, byte_of_surface};
 use super::{SPACE_SIGN, SpecialIds, Tokenizer, TokenizerError};
 use json::{AddedJson, ConfigJson, ModelJson, TokenizerJson};
@@ -50,7 +51,7 @@ pub(super) fn build(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Tokenizer
     for added in later {
         let mut text = std::borrow::Cow::Borrowed(added.content.as_str());
         for normalizer in &pipeline.normalizers {
-            text = normalizer.apply(text)?;
+            text = normalizer.apply(text, limit(added.content.len()))?;
         }
         normalized.push(Added {
             text: text.into_owned(),

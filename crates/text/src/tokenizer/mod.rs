@@ -80,6 +80,12 @@ pub enum TokenizerError {
         /// Its length in bytes.
         len: usize,
     },
+    /// The file's normalizer makes the text many times longer.
+    #[error("normalizer: makes the text longer than {limit} bytes")]
+    GrowsTooMuch {
+        /// The bytes that it may have.
+        limit: usize,
+    },
 }
 
 /// Longest text (bytes) that is encoded in one call.
@@ -227,8 +233,9 @@ impl Tokenizer {
             Prefix::Space => Cow::Owned(format!(" {text}")),
             _ => Cow::Borrowed(text),
         };
+        let limit = normalize::limit(text.len());
         for normalizer in &self.pipeline.normalizers {
-            text = normalizer.apply(text)?;
+            text = normalizer.apply(text, limit)?;
         }
         for segment in self.normalized_added.segments(&text, &[]) {
             match segment {

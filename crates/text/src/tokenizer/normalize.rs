@@ -4,7 +4,7 @@ use regex_automata::meta::Regex;
 use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick};
 
-use super::{MAX_TEXT_BYTES, TokenizerError};
+use super::TokenizerError;
 
 /// One change.
 #[derive(Debug)]
@@ -31,17 +31,17 @@ pub(super) enum Normalizer {
 }
 
 impl Normalizer {
-    /// The changed text. Errors if it grows beyond what may be encoded at once.
-    pub(super) fn apply<'t>(&self, text: Cow<'t, str>) -> Result<Cow<'t, str>, TokenizerError> {
+    /// The changed text. Errors if it has more than `limit` bytes.
+    pub(super) fn apply<'t>(&self, text: Cow<'t, str>, limit: usize) -> Result<Cow<'t, str>, TokenizerError> {
         Ok(match self {
             Normalizer::Nfc if is_nfc_quick(text.chars()) == IsNormalized::Yes => text,
-            Normalizer::Nfc => bounded(text.nfc())?,
+            Normalizer::Nfc => bounded(text.nfc(), limit)?,
             Normalizer::Nfd if is_nfd_quick(text.chars()) == IsNormalized::Yes => text,
-            Normalizer::Nfd => bounded(text.nfd())?,
+            Normalizer::Nfd => bounded(text.nfd(), limit)?,
             Normalizer::Nfkc if is_nfkc_quick(text.chars()) == IsNormalized::Yes => text,
-            Normalizer::Nfkc => bounded(text.nfkc())?,
-            Normalizer::Nfkd => bounded(text.nfkd())?,
-            Normalizer::Lowercase => bounded(text.chars().flat_map(char::to_lowercase))?,
+            Normalizer::Nfkc => bounded(text.nfkc(), limit)?,
+            Normalizer::Nfkd => bounded(text.nfkd(), limit)?,
+            Normalizer::Lowercase => bounded(text.chars().flat_map(char::to_lowercase), limit)?,
             Normalizer::Prepend(_) if text.is_empty() => text,
             Normalizer::Prepend(prefix) => Cow::Owned(format!("{prefix}{text}")),
             Normalizer::Replace { from, .. } if from.is_empty() || !text.contains(from.as_str()) => text,
@@ -49,12 +49,13 @@ impl Normalizer {
                 let matches = text
                     .match_indices(from.as_str())
                     .map(|(start, found)| start..start + found.len());
-                replace(&text, matches, to)?
+                replace(&text, matches, to, limit)?
             }
             Normalizer::ReplaceRegex { from, to } => replace(
                 &text,
                 from.find_iter(text.as_bytes()).map(|found| found.range()),
                 to,
+                limit,
             )?,
             Normalizer::Strip { left, right } => {
                 let mut kept = text.as_ref();
@@ -66,11 +67,11 @@ impl Normalizer {
     }
 }
 
-fn bounded<'t>(chars: impl Iterator<Item = char>) -> Result<Cow<'t, str>, TokenizerError> {
+fn bounded<'t>(chars: impl Iterator<Item = char>, limit: usize) -> Result<Cow<'t, str>, TokenizerError> {
     let mut out = String::new();
     for char in chars {
         out.push(char);
-        check(out.len())?;
+        check(out.len(), limit)?;
     }
     Ok(Cow::Owned(out))
 }
@@ -79,12 +80,13 @@ fn replace<'t>(
     text: &str,
     matches: impl Iterator<Item = std::ops::Range<usize>>,
     to: &str,
+    limit: usize,
 ) -> Result<Cow<'t, str>, TokenizerError> {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for found in matches {
         out.push_str(text.get(done..found.start).unwrap_or_default());
-        check(out.len() + to.len())?;
+        check(out.len() + to.len(), limit)?;
         out.push_str(to);
         done = found.end;
     }
@@ -92,10 +94,15 @@ fn replace<'t>(
     Ok(Cow::Owned(out))
 }
 
-fn check(len: usize) -> Result<(), TokenizerError> {
-    if len > 2 * MAX_TEXT_BYTES {
-        Err(TokenizerError::TextTooLong { len })
+fn check(len: usize, limit: usize) -> Result<(), TokenizerError> {
+    if len > limit {
+        Err(TokenizerError::GrowsTooMuch { limit })
     } else {
         Ok(())
     }
+}
+
+/// How long a text of `len` bytes may become: Unicode's own forms make at most 11 bytes of one.
+pub(super) fn limit(len: usize) -> usize {
+    16 * len + (64 << 10)
 }

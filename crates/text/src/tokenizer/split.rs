@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// A compiled expression may take this much memory (bytes).
 const REGEX_SIZE_LIMIT: usize = 16 << 20;
+/// A longer expression (bytes) is refused; real ones have less than a thousand.
+pub(super) const MAX_PATTERN_BYTES: usize = 16 << 10;
 
 /// What to do with what an expression matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,9 @@ impl Split {
     }
 
     pub(super) fn new(pattern: &str, behavior: Behavior, invert: bool) -> Result<Split, String> {
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(format!("longer than {MAX_PATTERN_BYTES} bytes"));
+        }
         let head = TAILS.iter().find_map(|tail| pattern.strip_suffix(tail));
         // White space that the shorter tail leaves unmatched is a piece of its own either way, but only if isolated.
         let exact = behavior == Behavior::Isolated || pattern.ends_with(TAILS[0]);

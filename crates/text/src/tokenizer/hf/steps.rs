@@ -5,9 +5,12 @@ use serde_json::Value;
 
 use super::{invalid, unsupported};
 use crate::tokenizer::normalize::Normalizer;
-use crate::tokenizer::split::{Behavior, Split};
+use crate::tokenizer::split::{Behavior, MAX_PATTERN_BYTES, Split};
 use crate::tokenizer::vocab::Vocab;
 use crate::tokenizer::{Pipeline, Prefix, SPACE_SIGN, TokenizerError};
+
+/// Longer sequences of steps are refused; real ones have less than ten.
+const MAX_STEPS: usize = 32;
 
 /// The split that `ByteLevel` does itself.
 const BYTE_LEVEL: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -41,6 +44,12 @@ fn flatten<'s>(step: &'s Value, list_key: &str, place: &str) -> Result<Vec<&'s V
     let mut steps = Vec::new();
     for step in list {
         steps.extend(flatten(step, list_key, place)?);
+    }
+    if steps.len() > MAX_STEPS {
+        return Err(unsupported(
+            place,
+            format!("a sequence of more than {MAX_STEPS} steps"),
+        ));
     }
     Ok(steps)
 }
@@ -197,6 +206,9 @@ fn read_normalizer(step: &Value) -> Result<Normalizer, TokenizerError> {
             match step.get("pattern") {
                 Some(pattern) if pattern.get("Regex").is_some() => {
                     let pattern = text(pattern, "Regex", place)?;
+                    if pattern.len() > MAX_PATTERN_BYTES {
+                        return Err(unsupported(place, format!("the expression {}", shown(pattern))));
+                    }
                     let regex = Regex::builder()
                         .configure(Regex::config().nfa_size_limit(Some(16 << 20)))
                         .build(pattern)
