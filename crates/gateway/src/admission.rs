@@ -40,14 +40,11 @@ pub(crate) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let presented = presented_key(headers)?;
-    let project = match single(headers, &PROJECT) {
-        Ok(project) => project,
-        Err(()) => return Err(invalid_project()),
-    };
+    let project = single(headers, &PROJECT).map_err(|()| invalid_project())?;
     app.accounts
         .authenticate(presented, project)
         .await
-        .map_err(refuse)
+        .map_err(|error| refuse(&error))
 }
 
 /// What stands behind `Bearer`; empty where the header is missing.
@@ -74,7 +71,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
     }
 }
 
-fn refuse(error: AuthError) -> ApiError {
+fn refuse(error: &AuthError) -> ApiError {
     let detail = error.to_string();
     let refusal = match error {
         AuthError::MissingKey => ApiError::unauthorized("missing_api_key"),

@@ -13,8 +13,6 @@ use tokenmill_inference::{InferenceError, InvalidRequest};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
-    /// OpenAI's `type`.
-    kind: &'static str,
     /// Tells causes with the same message apart.
     pub(crate) code: &'static str,
     /// The parameter at fault, with its path.
@@ -50,19 +48,22 @@ struct ErrorFields<'a> {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
-        let kind = match status.as_u16() {
-            429 => "rate_limit_error",
-            500.. => "server_error",
-            _ => "invalid_request_error",
-        };
         ApiError {
             status,
-            kind,
             code,
             param: None,
             message: message.into(),
             detail: None,
             retry_after_s: None,
+        }
+    }
+
+    /// OpenAI's `type`.
+    fn kind(&self) -> &'static str {
+        match self.status.as_u16() {
+            429 => "rate_limit_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
         }
     }
 
@@ -207,7 +208,7 @@ impl ApiError {
     pub(crate) fn body(&self) -> ErrorBody<'_> {
         let fields = ErrorFields {
             message: &self.message,
-            kind: self.kind,
+            kind: self.kind(),
             param: self.param.as_deref(),
             code: self.code,
         };

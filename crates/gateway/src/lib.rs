@@ -102,7 +102,6 @@ impl Gateway {
 
     /// The whole service: observed, then headers within their limit, then drained or not, then (on most routes) a
     /// key, then the endpoint.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         self.router_with(ServeOptions::default().max_header_bytes)
     }

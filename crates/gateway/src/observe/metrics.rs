@@ -196,65 +196,74 @@ impl Metrics {
     }
 }
 
+/// A number of an upstream: name, kind, help, and where it stands.
+type Number = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&UpstreamStats) -> u64,
+);
+
+/// Every number of an upstream.
+const UPSTREAM_NUMBERS: &[Number] = &[
+    (
+        "tokenmill_engine_running",
+        "gauge",
+        "Sequences being computed.",
+        |of| of.n_running,
+    ),
+    (
+        "tokenmill_engine_waiting",
+        "gauge",
+        "Sequences that wait for a place.",
+        |of| of.n_waiting,
+    ),
+    (
+        "tokenmill_engine_pages_used",
+        "gauge",
+        "KV pages of running sequences.",
+        |of| of.n_pages_used,
+    ),
+    (
+        "tokenmill_engine_pages_cached",
+        "gauge",
+        "KV pages that only cache prefixes.",
+        |of| of.n_pages_cached,
+    ),
+    (
+        "tokenmill_engine_pages_free",
+        "gauge",
+        "KV pages that hold nothing.",
+        |of| of.n_pages_free,
+    ),
+    (
+        "tokenmill_engine_steps_total",
+        "counter",
+        "Forward passes.",
+        |of| of.n_steps,
+    ),
+    (
+        "tokenmill_engine_prompt_tokens_total",
+        "counter",
+        "Prompt tokens computed.",
+        |of| of.n_prompt_tokens,
+    ),
+    (
+        "tokenmill_engine_cached_tokens_total",
+        "counter",
+        "Prompt tokens not computed again.",
+        |of| of.n_cached_tokens,
+    ),
+    (
+        "tokenmill_engine_generated_tokens_total",
+        "counter",
+        "Tokens generated.",
+        |of| of.n_generated_tokens,
+    ),
+];
+
 fn render_upstreams(upstreams: &[(&str, UpstreamStats)], page: &mut Page) {
-    type Number = fn(&UpstreamStats) -> u64;
-    let numbers: [(&str, &str, &str, Number); 9] = [
-        (
-            "tokenmill_engine_running",
-            "gauge",
-            "Sequences being computed.",
-            |of| of.n_running,
-        ),
-        (
-            "tokenmill_engine_waiting",
-            "gauge",
-            "Sequences that wait for a place.",
-            |of| of.n_waiting,
-        ),
-        (
-            "tokenmill_engine_pages_used",
-            "gauge",
-            "KV pages of running sequences.",
-            |of| of.n_pages_used,
-        ),
-        (
-            "tokenmill_engine_pages_cached",
-            "gauge",
-            "KV pages that only cache prefixes.",
-            |of| of.n_pages_cached,
-        ),
-        (
-            "tokenmill_engine_pages_free",
-            "gauge",
-            "KV pages that hold nothing.",
-            |of| of.n_pages_free,
-        ),
-        (
-            "tokenmill_engine_steps_total",
-            "counter",
-            "Forward passes.",
-            |of| of.n_steps,
-        ),
-        (
-            "tokenmill_engine_prompt_tokens_total",
-            "counter",
-            "Prompt tokens computed.",
-            |of| of.n_prompt_tokens,
-        ),
-        (
-            "tokenmill_engine_cached_tokens_total",
-            "counter",
-            "Prompt tokens not computed again.",
-            |of| of.n_cached_tokens,
-        ),
-        (
-            "tokenmill_engine_generated_tokens_total",
-            "counter",
-            "Tokens generated.",
-            |of| of.n_generated_tokens,
-        ),
-    ];
-    for (name, kind, help, number) in numbers {
+    for (name, kind, help, number) in UPSTREAM_NUMBERS {
         page.head(name, kind, help);
         for (model, stats) in upstreams {
             page.line(name, &model_label(model), number(stats) as f64);

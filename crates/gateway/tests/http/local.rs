@@ -185,7 +185,7 @@ fn varied(idx: usize) -> Value {
     let temperature = [0.0, 0.7, 1.3][idx % 3];
     json!({
         "messages": [{"role": "user", "content": "tell me about it ".repeat(1 + idx % 7) + &idx.to_string()}],
-        "max_tokens": 20 + idx % 50, "ignore_eos": idx % 3 == 0, "seed": idx, "n": 1 + idx % 2,
+        "max_tokens": 20 + idx % 50, "ignore_eos": idx.is_multiple_of(3), "seed": idx, "n": 1 + idx % 2,
         "temperature": temperature, "stream": true,
     })
 }
@@ -214,7 +214,7 @@ async fn a_thousand_requests_dropped_anywhere_leave_nothing_behind() {
     let upstream = local(2048, small());
     let server = TestServer::start(upstream.clone()).await;
     let seed = 20_260_131_u64;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let drop_one = |idx: usize| {
         let (server, mut random) = (&server, Random(seed + idx as u64));
         async move {

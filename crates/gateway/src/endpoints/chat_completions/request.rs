@@ -270,23 +270,23 @@ fn sampling(fields: &mut Fields) -> Result<RequestSampling, ApiError> {
         presence_penalty: number("presence_penalty")?,
         frequency_penalty: number("frequency_penalty")?,
         repetition_penalty: number("repetition_penalty")?,
-        top_k: fields.optional("top_k", top_k)?,
+        top_k: fields.optional("top_k", |value, path| top_k(&value, path))?,
         logit_bias: fields.optional("logit_bias", logit_bias)?.unwrap_or_default(),
-        seed: fields.optional("seed", seed)?,
+        seed: fields.optional("seed", |value, path| seed(&value, path))?,
     })
 }
 
 /// vLLM and Hugging Face write "keep all" as -1; 0 means the same.
-fn top_k(value: Json, path: &str) -> Result<u32, ApiError> {
-    match &value {
+fn top_k(value: &Json, path: &str) -> Result<u32, ApiError> {
+    match value {
         Json::Number(number) if number.as_i64() == Some(-1) => Ok(0),
         _ => value.integer(path, 0, u32::MAX),
     }
 }
 
 /// Any 64-bit integer; a negative one counts as the unsigned one with the same bits.
-fn seed(value: Json, path: &str) -> Result<u64, ApiError> {
-    match &value {
+fn seed(value: &Json, path: &str) -> Result<u64, ApiError> {
+    match value {
         Json::Number(number) => number
             .as_u64()
             .or_else(|| number.as_i64().map(i64::cast_unsigned))
@@ -368,21 +368,15 @@ mod tests {
     use serde_json::json;
 
     /// A good body with `changes` laid over it.
-    fn body(changes: serde_json::Value) -> Vec<u8> {
+    fn body(changes: &serde_json::Value) -> Vec<u8> {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]});
         let fields = body.as_object_mut().expect("an object");
         fields.extend(changes.as_object().expect("an object").clone());
         body.to_string().into_bytes()
     }
 
-    fn accepted(changes: serde_json::Value) -> ChatRequest {
+    fn accepted(changes: &serde_json::Value) -> ChatRequest {
         ChatRequest::parse(&body(changes)).expect("must be accepted")
-    }
-
-    /// `(param, code)` of the refusal.
-    fn refused(changes: serde_json::Value) -> (String, &'static str) {
-        let error = ChatRequest::parse(&body(changes.clone())).expect_err(&changes.to_string());
-        (error.param.unwrap_or_default(), error.code)
     }
 
     #[test]
@@ -399,7 +393,7 @@ mod tests {
 
     #[test]
     fn every_parameter_arrives() {
-        let request = accepted(json!({
+        let request = accepted(&json!({
             "temperature": 0.5, "top_p": 0.25, "top_k": 7, "min_p": 0.125, "presence_penalty": -1.5,
             "frequency_penalty": 1.5, "repetition_penalty": 1.25, "logit_bias": {"3": -100, "9": 2.5},
             "seed": -1, "max_completion_tokens": 11, "max_tokens": 11, "stop": ["a", "b"], "n": 3,
@@ -438,16 +432,16 @@ mod tests {
             "user",
         ];
         for name in names {
-            let request = accepted(json!({ name: null }));
+            let request = accepted(&json!({ name: null }));
             assert_eq!(request.draft.sampling, RequestSampling::default(), "{name}");
         }
     }
 
     #[test]
     fn a_single_stop_string_and_text_parts_are_read() {
-        assert_eq!(accepted(json!({"stop": "END"})).draft.stop, ["END"]);
+        assert_eq!(accepted(&json!({"stop": "END"})).draft.stop, ["END"]);
         let parts = json!([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]);
-        let request = accepted(json!({"messages": [{"role": "developer", "content": parts}]}));
+        let request = accepted(&json!({"messages": [{"role": "developer", "content": parts}]}));
         let message = Message {
             role: Role::Developer,
             content: "one\ntwo".into(),
@@ -455,117 +449,63 @@ mod tests {
         assert_eq!(request.draft.messages, [message]);
     }
 
+    /// What is laid over a good body, the parameter that is named, and the code.
+    const REFUSED: &str = r#"
+        {"tools": []} | tools | unsupported_parameter
+        {"logprobs": false} | logprobs | unsupported_parameter
+        {"temprature": 1} | temprature | unknown_parameter
+        {"temprature": null} | temprature | unknown_parameter
+        {"model": null} | model | missing_required_parameter
+        {"model": ""} | model | invalid_value
+        {"messages": {}} | messages | invalid_type
+        {"messages": ["hello"]} | messages[0] | invalid_type
+        {"messages": [{"content": "x"}]} | messages[0].role | missing_required_parameter
+        {"messages": [{"role": "user"}]} | messages[0].content | missing_required_parameter
+        {"messages": [{"role": "robot", "content": "x"}]} | messages[0].role | invalid_value
+        {"messages": [{"role": "tool", "content": "x"}]} | messages[0].role | unsupported_value
+        {"messages": [{"role": "assistant", "tool_calls": [1]}]} | messages[0].tool_calls | unsupported_parameter
+        {"messages": [{"role": "user", "content": "x", "name": "Ann"}]} | messages[0].name | unsupported_parameter
+        {"messages": [{"role": "user", "content": "x", "nme": "Ann"}]} | messages[0].nme | unknown_parameter
+        {"messages": [{"role": "user", "content": 7}]} | messages[0].content | invalid_type
+        {"messages": [{"role": "user", "content": []}]} | messages[0].content | invalid_value
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]} | messages[0].content[0].type | unsupported_value
+        {"messages": [{"role": "user", "content": [{"type": "txt"}]}]} | messages[0].content[0].type | invalid_value
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]} | messages[0].content[0].text | missing_required_parameter
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "y": 1}]}]} | messages[0].content[0].y | unknown_parameter
+        {"temperature": "hot"} | temperature | invalid_type
+        {"n": 0} | n | invalid_value
+        {"n": 1.0} | n | invalid_type
+        {"max_tokens": 0} | max_tokens | invalid_value
+        {"max_tokens": -5} | max_tokens | invalid_value
+        {"max_tokens": 5000000000} | max_tokens | invalid_value
+        {"max_tokens": 5, "max_completion_tokens": 6} | max_tokens | invalid_value
+        {"seed": 0.5} | seed | invalid_type
+        {"stop": 3} | stop | invalid_type
+        {"stop": ["a", 3]} | stop[1] | invalid_type
+        {"logit_bias": [1]} | logit_bias | invalid_type
+        {"logit_bias": {"x": 1}} | logit_bias.x | invalid_value
+        {"logit_bias": {"+7": 1}} | logit_bias.+7 | invalid_value
+        {"logit_bias": {"7": "1"}} | logit_bias.7 | invalid_type
+        {"stream": "true"} | stream | invalid_type
+        {"stream_options": {}} | stream_options | invalid_value
+        {"stream": true, "stream_options": {"foo": 1}} | stream_options.foo | unknown_parameter
+        {"stream": true, "stream_options": {"include_usage": 1}} | stream_options.include_usage | invalid_type
+        {"stream": true, "stream_options": {"include_obfuscation": true}} | stream_options.include_obfuscation | unsupported_parameter
+    "#;
+
     #[test]
     fn a_field_is_refused_by_its_full_name() {
-        let user = |content: serde_json::Value| json!({"messages": [{"role": "user", "content": content}]});
-        let with = |name: &str, value: serde_json::Value| {
-            let mut message = json!({"role": "assistant", "content": "x"});
-            message[name] = value;
-            json!({"messages": [message]})
-        };
-        for (changes, param, code) in [
-            (json!({"tools": []}), "tools", "unsupported_parameter"),
-            (json!({"logprobs": false}), "logprobs", "unsupported_parameter"),
-            (json!({"temprature": 1}), "temprature", "unknown_parameter"),
-            (json!({"temprature": null}), "temprature", "unknown_parameter"),
-            (json!({"model": null}), "model", "missing_required_parameter"),
-            (json!({"model": ""}), "model", "invalid_value"),
-            (json!({"messages": {}}), "messages", "invalid_type"),
-            (json!({"messages": ["hello"]}), "messages[0]", "invalid_type"),
-            (
-                json!({"messages": [{"content": "x"}]}),
-                "messages[0].role",
-                "missing_required_parameter",
-            ),
-            (
-                json!({"messages": [{"role": "user"}]}),
-                "messages[0].content",
-                "missing_required_parameter",
-            ),
-            (
-                json!({"messages": [{"role": "robot", "content": "x"}]}),
-                "messages[0].role",
-                "invalid_value",
-            ),
-            (
-                json!({"messages": [{"role": "tool", "content": "x"}]}),
-                "messages[0].role",
-                "unsupported_value",
-            ),
-            (
-                with("tool_calls", json!([1])),
-                "messages[0].tool_calls",
-                "unsupported_parameter",
-            ),
-            (
-                with("name", json!("Ann")),
-                "messages[0].name",
-                "unsupported_parameter",
-            ),
-            (with("nme", json!("Ann")), "messages[0].nme", "unknown_parameter"),
-            (user(json!(7)), "messages[0].content", "invalid_type"),
-            (user(json!([])), "messages[0].content", "invalid_value"),
-            (
-                user(json!([{"type": "image_url"}])),
-                "messages[0].content[0].type",
-                "unsupported_value",
-            ),
-            (
-                user(json!([{"type": "txt"}])),
-                "messages[0].content[0].type",
-                "invalid_value",
-            ),
-            (
-                user(json!([{"type": "text"}])),
-                "messages[0].content[0].text",
-                "missing_required_parameter",
-            ),
-            (
-                user(json!([{"type": "text", "text": "x", "y": 1}])),
-                "messages[0].content[0].y",
-                "unknown_parameter",
-            ),
-            (json!({"temperature": "hot"}), "temperature", "invalid_type"),
-            (json!({"n": 0}), "n", "invalid_value"),
-            (json!({"n": 1.0}), "n", "invalid_type"),
-            (json!({"max_tokens": 0}), "max_tokens", "invalid_value"),
-            (json!({"max_tokens": -5}), "max_tokens", "invalid_value"),
-            (
-                json!({"max_tokens": 5_000_000_000_u64}),
-                "max_tokens",
-                "invalid_value",
-            ),
-            (
-                json!({"max_tokens": 5, "max_completion_tokens": 6}),
-                "max_tokens",
-                "invalid_value",
-            ),
-            (json!({"seed": 0.5}), "seed", "invalid_type"),
-            (json!({"stop": 3}), "stop", "invalid_type"),
-            (json!({"stop": ["a", 3]}), "stop[1]", "invalid_type"),
-            (json!({"logit_bias": [1]}), "logit_bias", "invalid_type"),
-            (json!({"logit_bias": {"x": 1}}), "logit_bias.x", "invalid_value"),
-            (json!({"logit_bias": {"+7": 1}}), "logit_bias.+7", "invalid_value"),
-            (json!({"logit_bias": {"7": "1"}}), "logit_bias.7", "invalid_type"),
-            (json!({"stream": "true"}), "stream", "invalid_type"),
-            (json!({"stream_options": {}}), "stream_options", "invalid_value"),
-            (
-                json!({"stream": true, "stream_options": {"foo": 1}}),
-                "stream_options.foo",
-                "unknown_parameter",
-            ),
-            (
-                json!({"stream": true, "stream_options": {"include_usage": 1}}),
-                "stream_options.include_usage",
-                "invalid_type",
-            ),
-            (
-                json!({"stream": true, "stream_options": {"include_obfuscation": true}}),
-                "stream_options.include_obfuscation",
-                "unsupported_parameter",
-            ),
-        ] {
-            assert_eq!(refused(changes), (param.to_owned(), code));
+        for line in REFUSED.trim().lines() {
+            let [changes, param, code] = line.split(" | ").collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let changes = serde_json::from_str(changes.trim()).expect(line);
+            let error = ChatRequest::parse(&body(&changes)).expect_err(line);
+            assert_eq!(
+                (error.param.as_deref(), error.code),
+                (Some(param), code),
+                "{line}"
+            );
         }
     }
 
@@ -573,7 +513,7 @@ mod tests {
     fn too_many_messages_are_refused_with_the_limit() {
         let one = json!({"role": "user", "content": "x"});
         let error =
-            ChatRequest::parse(&body(json!({"messages": vec![one; 10_001]}))).expect_err("over the limit");
+            ChatRequest::parse(&body(&json!({"messages": vec![one; 10_001]}))).expect_err("over the limit");
         assert!(
             error.message.contains("10001 messages; at most 10000"),
             "{}",
@@ -584,7 +524,7 @@ mod tests {
     #[test]
     fn a_huge_name_is_not_thrown_back() {
         let name = "x".repeat(100_000);
-        let error = ChatRequest::parse(&body(json!({ name: 1 }))).expect_err("unknown");
+        let error = ChatRequest::parse(&body(&json!({ name: 1 }))).expect_err("unknown");
         assert!(error.message.len() < 300 && error.param.expect("named").len() < 100);
     }
 }
