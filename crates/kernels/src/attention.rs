@@ -367,11 +367,10 @@ macro_rules! by_rows {
         match $n_rows {
             12 if V::ROWS >= 12 => $kernel::<V, S, 12, 1> $args,
             6 if V::ROWS >= 12 => $kernel::<V, S, 6, 2> $args,
-            6 if V::ROWS >= 6 => $kernel::<V, S, 6, 1> $args,
             4 if V::ROWS >= 12 => $kernel::<V, S, 4, 2> $args,
             4 if V::ROWS >= 4 => $kernel::<V, S, 4, 1> $args,
             3 if V::ROWS >= 12 => $kernel::<V, S, 3, 4> $args,
-            3 if V::ROWS >= 3 => $kernel::<V, S, 3, 2> $args,
+            3 if V::ROWS >= 3 => $kernel::<V, S, 3, 1> $args,
             2 if V::ROWS >= 12 => $kernel::<V, S, 2, 4> $args,
             2 if V::ROWS >= 2 => $kernel::<V, S, 2, 2> $args,
             1 if V::ROWS >= 4 => $kernel::<V, S, 1, 4> $args,

@@ -21,8 +21,8 @@ impl Neon {
 
 // Greater and smaller follow x86 on equal numbers and NaN: the second operand, by compare and select.
 impl Lanes for Neon {
-    // 24 of 32 registers accumulate.
-    const ROWS: usize = 6;
+    // 16 of 32 registers accumulate; bf16 operands take up to 12.
+    const ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
