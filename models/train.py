@@ -1,6 +1,7 @@
 """Trains the demonstration model and writes its weights as numpy files.
 
-    python train.py OUT --seconds 400
+    python train.py OUT --seconds 465
+    python train.py OUT2 --seconds 200 --rate 1e-3 --seed 4 --start-from MODEL.gguf
 
 Generator processes make fresh dialogues all the while, so hardly any is seen twice. Training is bounded
 by the clock; the learning rate follows the share of the time that is used up.
@@ -239,6 +240,16 @@ def parameter_groups(model, decay):
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
+def restore(model, path):
+    """Takes up the weights of an exported file again."""
+    import gguf
+
+    arrays = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.from_numpy(np.array(arrays[name if name.endswith(".weight") else name + ".weight"])))
+
+
 def save(model, out):
     """Weights as float16 files small enough to travel (norms stay float32)."""
     out.mkdir(parents=True, exist_ok=True)
@@ -289,6 +300,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--tokens", type=int, default=131072, help="tokens in a batch")
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--start-from", type=Path, help="a GGUF file whose weights are taken up again")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--shards", type=Path, default=Path("/tmp/tokenmill-shards"))
@@ -305,6 +317,8 @@ def main():
     attend = (packed_attention() if options.device == "cuda" else None) or plain_attention
     shape = Shape()
     model = Model(shape, attend).to(options.device)
+    if options.start_from:
+        restore(model, options.start_from)
     print(asdict(shape), "parameters", sum(p.numel() for p in model.parameters()), "attention", attend.__name__, flush=True)
     fresh = Prefetch(Batches(options.shards, options.tokens, 1), options.device)
     compiled = torch.compile(model) if options.device == "cuda" else model

@@ -43,8 +43,8 @@ def count(talk):
         talk.ask(["count from {a} to {b}", "[list|write|give me|what are] the numbers from {a} to {b}", "numbers from {a} to {b}", "can you count from {a} to {b}?"], a=a, b=b)
         items = range(a, b + 1)
     elif dice < 0.88:
-        n = rng.choice((3, 5, 5, 10, 10, 10, 12, 15, 20))
-        talk.ask(["count [down|backwards] from {n}", "count [down|backwards] from {n} to [1|one]", "countdown from {n}", "count from {n} to 1", "count from {n} down to 1"], n=n)
+        n = rng.choice((3, 4, 5, 5, 6, 7, 8, 9, 10, 10, 10, 11, 12, 15, 20))
+        talk.ask(["count [down|backwards|backward] from {n}", "count [down|backwards|in reverse] from {n}, please", "can you count [down|backwards] from {n}?", "start at {n} and count [down|backwards]", "from {n} [down|backwards]", "[numbers|count] backwards, starting at {n}", "backwards from {n}", "count [down|backwards] from {n} to [1|one]", "countdown from {n}", "count from {n} to 1", "count from {n} down to 1"], n=n)
         items = range(n, 0, -1)
     else:
         step, n = rng.choice(((2, 20), (5, 50), (10, 100), (3, 30), (2, 10), (4, 40)))

@@ -79,12 +79,12 @@ INTENTS = {
     ),
     "listkeys": (
         [f"{HOWTO} [list|see|show|view|display|find] [my|all|the|all my|existing|all the] [keys|API keys|api keys]?", "[list|show] [keys|my keys|all keys|api keys]", "which keys [exist|do I have|are there]?", "how many keys do I have?", "what keys are there?", "where can I see my keys?"],
-        ["Run `tokenmill keys list`. It shows each key's name and last four characters, never the whole key.", "With `tokenmill keys list`. Only the beginning and the last four characters of each key are shown, since the whole key is never stored."],
+        ["Run `tokenmill keys list`. It shows each key's id, name and last four characters, never the whole key.", "With `tokenmill keys list`. Only the beginning and the last four characters of each key are shown, since the whole key is never stored."],
         ["revoke", "makekey"],
     ),
     "revoke": (
         [f"{HOWTO} [revoke|delete|remove|disable|cancel|invalidate|kill|block|withdraw|get rid of] [a|my|the|an old|an API|one] [key|api key]?", "[revoke|delete|remove] [key|a key|api key|my key]", "[my key leaked|somebody stole my key|I published my key by mistake|my key is public|my key was stolen|I leaked my key], what [now|should I do|do I do]?", "how do I make a key invalid?", f"revoking keys?", "a colleague left, how do I block his key?"],
-        ["Run `tokenmill keys revoke`, naming the key. It stops working from the next request. `tokenmill keys list` shows which keys there are.", "Use `tokenmill keys revoke` with the key's name. From the next request on it is refused. [Then make a new one with `tokenmill keys create`.|]"],
+        ["Run `tokenmill keys revoke ID`. The key stops working from the next request. `tokenmill keys list` shows the ids.", "Use `tokenmill keys revoke ID` with the key's id, which `tokenmill keys list` shows. From the next request on it is refused. [Then make a new one with `tokenmill keys create`.|]"],
         ["makekey", "listkeys"],
     ),
     "usekey": (
@@ -340,7 +340,7 @@ def asked_next(talk):
 
 SHORTER = {
     "what": "A self-hosted, OpenAI-compatible server for language models.", "start": "`tokenmill serve`", "makekey": "`tokenmill keys create`",
-    "listkeys": "`tokenmill keys list`", "revoke": "`tokenmill keys revoke`", "stream": "Set `stream=true`.", "addmodel": "`tokenmill serve --model PATH`",
+    "listkeys": "`tokenmill keys list`", "revoke": "`tokenmill keys revoke ID`", "stream": "Set `stream=true`.", "addmodel": "`tokenmill serve --model PATH`",
     "inspect": "`tokenmill inspect FILE`", "listmodels": "`tokenmill models`", "chat": "`tokenmill chat`", "sdk": f"Set `base_url` to `{URL}`.",
     "stop": "Press Ctrl-C.", "licence": "Apache-2.0.", "data": "In your user data directory.", "port": "`tokenmill serve --listen ADDR`", "url": f"`{URL}`",
     "credits": "Prepaid money of a team, spent by tokens.", "caps": "The most that may be spent.", "gguf": "A file with a whole language model in it.",

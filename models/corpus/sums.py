@@ -29,6 +29,8 @@ def draw(rng):
         return a, sign, b, a + b
     if sign == "-":
         a, b = small(rng), small(rng)
+        if rng.random() < 0.12:
+            a, b = rng.randint(100, 999), rng.randint(0, 499)
         if a < b and rng.random() < 0.8:
             a, b = b, a
         return a, sign, b, a - b
