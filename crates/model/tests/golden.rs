@@ -3,6 +3,8 @@
 //! `golden/make.py` made them with `transformers`, in F32 and without a cache. Prompts reach over sliding windows, pages and
 //! the contexts from which rope was stretched.
 
+#![expect(clippy::print_stdout, reason = "measured errors are worth seeing")]
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
