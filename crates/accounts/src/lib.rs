@@ -295,9 +295,14 @@ async fn lock(data_dir: &Path) -> Result<File, OpenError> {
         file.lock().map_err(file_error(path))?;
         Ok(file)
     });
-    locked
-        .await
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    // The thread ends early only where the whole program does.
+    let ended = |error| {
+        Err(OpenError::File {
+            path,
+            source: io::Error::other(error),
+        })
+    };
+    locked.await.unwrap_or_else(ended)
 }
 
 /// The server's secret, made together with the database's first use. A secret that is not the one that this

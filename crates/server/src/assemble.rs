@@ -1,0 +1,132 @@
+//! From what was chosen to parts that run, bottom up: threads, weights, engines, and the router over them.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, UNIX_EPOCH};
+
+use tokenmill_engine::Engine;
+use tokenmill_inference::upstream::local::{LocalModel, LocalOptions, LocalUpstream};
+use tokenmill_inference::{Router, Upstream};
+use tokenmill_kernels::isa::Isa;
+use tokenmill_kernels::kv_cache::KvCache;
+use tokenmill_kernels::pool::Pool;
+use tokenmill_model::{Batch, Loaded, Model, Scratch, Shape};
+
+use crate::builtin;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::model_spec::{ModelSpec, Weights};
+
+/// Everything that answers requests.
+pub(crate) struct Models {
+    pub(crate) router: Router,
+    /// For ending them, once nobody asks any more.
+    pub(crate) engines: Vec<Engine>,
+}
+
+/// Loads every model that was chosen and starts an engine for each. They share one pool of threads.
+pub(crate) fn models(config: &Config, specs: &[ModelSpec]) -> Result<Models, Failure> {
+    let isa = Isa::from_env().map_err(|error| Failure::usage(error.to_string()))?;
+    let threads = config.threads.unwrap_or_else(Pool::default_threads);
+    let pool = Arc::new(Pool::new(threads, isa));
+    tracing::info!(
+        threads = threads.get(),
+        instructions = isa.name(),
+        "computing on the CPU"
+    );
+    let mut engines = Vec::new();
+    let mut upstreams: Vec<Arc<dyn Upstream>> = Vec::new();
+    for spec in specs {
+        let upstream = start(config, spec, &pool)?;
+        engines.push(upstream.engine().clone());
+        upstreams.push(Arc::new(upstream));
+    }
+    let router = Router::new(upstreams).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Models { router, engines })
+}
+
+fn start(config: &Config, spec: &ModelSpec, pool: &Arc<Pool>) -> Result<LocalUpstream, Failure> {
+    let fault = |fault: &dyn std::fmt::Display| Failure::new(format!("model `{}`: {fault}", spec.id));
+    let start = Instant::now();
+    let mut loaded = load(config, spec, pool).map_err(|error| fault(&error))?;
+    loaded.model = shortened(loaded.model, config.context);
+    let info = loaded.info.clone();
+    let model = LocalModel::new(loaded).map_err(|error| fault(&error))?;
+    let options = LocalOptions {
+        served_name: spec.id.clone(),
+        owned_by: "tokenmill".to_owned(),
+        created: created(&spec.weights),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: config.engine.clone(),
+    };
+    let upstream = LocalUpstream::start(model, pool.clone(), options).map_err(|error| fault(&error))?;
+    tracing::info!(
+        model = spec.id,
+        architecture = info.architecture,
+        parameters = info.n_params,
+        quantization = info.quantization,
+        milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "loaded"
+    );
+    Ok(upstream)
+}
+
+fn load(config: &Config, spec: &ModelSpec, pool: &Pool) -> Result<Loaded, tokenmill_model::LoadError> {
+    match &spec.weights {
+        Weights::At(path) => tokenmill_model::load(pool, path, &config.load),
+        Weights::BuiltIn => tokenmill_model::load_from_bytes(pool, &spec.id, builtin::GGUF, &config.load),
+    }
+}
+
+/// When a model came to be, in seconds since 1970: when its file was last changed.
+fn created(weights: &Weights) -> u64 {
+    let changed = |path: &Path| {
+        path.metadata()
+            .ok()?
+            .modified()
+            .ok()?
+            .duration_since(UNIX_EPOCH)
+            .ok()
+    };
+    match weights {
+        Weights::BuiltIn => builtin::CREATED,
+        Weights::At(path) => changed(path).unwrap_or_default().as_secs(),
+    }
+}
+
+/// A model that says of itself that it reads no more than so many tokens.
+struct Shortened {
+    model: Arc<dyn Model>,
+    shape: Shape,
+}
+
+impl Model for Shortened {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn forward(
+        &self,
+        pool: &Pool,
+        batch: &Batch,
+        cache: &mut KvCache,
+        scratch: &mut Scratch,
+        logits: &mut Vec<f32>,
+    ) {
+        self.model.forward(pool, batch, cache, scratch, logits);
+    }
+}
+
+fn shortened(model: Arc<dyn Model>, context: Option<NonZeroUsize>) -> Arc<dyn Model> {
+    match context {
+        Some(context) if context.get() < model.shape().n_context => {
+            let shape = Shape {
+                n_context: context.get(),
+                ..model.shape().clone()
+            };
+            Arc::new(Shortened { model, shape })
+        }
+        _ => model,
+    }
+}

@@ -1,0 +1,299 @@
+//! What an operator has chosen: built-in defaults, then the config file, then the environment, then flags, the later
+//! over the earlier.
+
+mod file;
+mod options;
+mod reference;
+mod setting;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+
+pub(crate) use options::{Group, OPTIONS, Opt};
+pub(crate) use reference::{example_file, reference_page};
+pub(crate) use setting::{Given, Setting, parse_seconds};
+
+/// The environment variable of an option is this and its key.
+const ENV_PREFIX: &str = "TOKENMILL_";
+/// The flag, and the variable, that name the config file.
+const CONFIG_FLAG: &str = "config";
+
+/// Variables with our prefix that are no option of this program.
+const OTHER_VARIABLES: &[&str] = &[
+    "TOKENMILL_CONFIG",
+    "TOKENMILL_ISA",
+    "TOKENMILL_BIN",
+    "TOKENMILL_PYTHON",
+    "TOKENMILL_UPDATE",
+];
+
+/// Every choice, resolved.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) models: Vec<String>,
+    /// `None` takes one per core that this process may use.
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Tokens of a context at most; `None` takes what each model allows.
+    pub(crate) context: Option<NonZeroUsize>,
+    pub(crate) load: tokenmill_model::LoadOptions,
+    pub(crate) engine: tokenmill_engine::Options,
+    pub(crate) gateway: tokenmill_gateway::Options,
+    pub(crate) serve: tokenmill_gateway::ServeOptions,
+    pub(crate) log_format: String,
+    pub(crate) log_level: String,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: "127.0.0.1:8080".to_owned(),
+            data_dir: default_data_dir(),
+            models: Vec::new(),
+            threads: None,
+            context: None,
+            load: tokenmill_model::LoadOptions::default(),
+            engine: tokenmill_engine::Options::default(),
+            gateway: tokenmill_gateway::Options::default(),
+            serve: tokenmill_gateway::ServeOptions::default(),
+            log_format: "auto".to_owned(),
+            log_level: "info".to_owned(),
+        }
+    }
+}
+
+/// A choice that cannot be taken. The message says where it stands and what would be right.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The config file could not be read.
+    #[error("the config file {} cannot be read: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    /// A line of the config file.
+    #[error("{}:{line}: {fault}", path.display())]
+    Line {
+        path: PathBuf,
+        line: usize,
+        fault: String,
+    },
+    /// A flag or an environment variable.
+    #[error("{name}: {fault}")]
+    Value { name: String, fault: String },
+}
+
+impl Config {
+    /// Everything that was chosen, for a command that was given `matches`.
+    ///
+    /// # Errors
+    /// The first choice that cannot be taken, with its place.
+    pub(crate) fn resolve(
+        matches: &ArgMatches,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        let named = given_text(matches, CONFIG_FLAG).map(PathBuf::from);
+        let file = named.or_else(|| variable(&format!("{ENV_PREFIX}CONFIG")).map(PathBuf::from));
+        if let Some(path) = file {
+            config.apply_file(&path)?;
+        }
+        for option in OPTIONS {
+            let name = option.variable();
+            let Some(value) = variable(&name) else { continue };
+            let given = value
+                .into_string()
+                .map_err(|_| "must be UTF-8".to_owned())
+                .map(Given::Text);
+            let set = given.and_then(|given| option.setting.set(&mut config, given));
+            set.map_err(|fault| ConfigError::Value { name, fault })?;
+        }
+        for option in OPTIONS {
+            let Some(given) = option.given_flag(matches) else {
+                continue;
+            };
+            let set = option.setting.set(&mut config, given);
+            set.map_err(|fault| ConfigError::Value {
+                name: format!("--{}", option.flag),
+                fault,
+            })?;
+        }
+        Ok(config)
+    }
+
+    fn apply_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let unreadable = |error: std::io::Error| ConfigError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        file::apply(self, &text).map_err(|file::Fault { line, fault }| ConfigError::Line {
+            path: path.to_owned(),
+            line,
+            fault,
+        })
+    }
+}
+
+/// Variables that look like ours and mean nothing, so that a misspelt one is not passed over in silence.
+pub(crate) fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let ours = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.starts_with(ENV_PREFIX));
+    let is_known = |name: &String| {
+        OTHER_VARIABLES.contains(&name.as_str()) || OPTIONS.iter().any(|option| option.variable() == *name)
+    };
+    ours.filter(|name| !is_known(name)).collect()
+}
+
+/// The flags of a command that reads these groups of options.
+pub(crate) fn flags(groups: &[Group]) -> impl Iterator<Item = clap::Arg> {
+    let config = clap::Arg::new(CONFIG_FLAG)
+        .long(CONFIG_FLAG)
+        .value_name("FILE")
+        .help("Read options from this TOML file (also TOKENMILL_CONFIG)");
+    let options = OPTIONS
+        .iter()
+        .filter(|option| groups.contains(&option.group))
+        .map(Opt::arg);
+    std::iter::once(config).chain(options)
+}
+
+/// The text of a flag that a command may or may not have.
+fn given_text(matches: &ArgMatches, id: &str) -> Option<String> {
+    matches.try_get_one::<String>(id).ok().flatten().cloned()
+}
+
+/// Where a program keeps a user's data on this system.
+fn default_data_dir() -> PathBuf {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = absolute("HOME")
+        .or_else(|| absolute("USERPROFILE"))
+        .unwrap_or_else(|| PathBuf::from("."));
+    let base = if cfg!(target_os = "macos") {
+        home.join("Library/Application Support")
+    } else if cfg!(windows) {
+        absolute("LOCALAPPDATA").unwrap_or_else(|| home.join("AppData/Local"))
+    } else {
+        absolute("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"))
+    };
+    base.join("tokenmill")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn resolve(args: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+        let all = [Group::Serve, Group::Data, Group::Model, Group::Engine, Group::Log];
+        let command = clap::Command::new("test").args(flags(&all));
+        let matches = command
+            .try_get_matches_from(std::iter::once(&"test").chain(args))
+            .unwrap();
+        let variables: HashMap<_, _> = variables.iter().map(|&(k, v)| (k, OsString::from(v))).collect();
+        Config::resolve(&matches, |name| variables.get(name).cloned()).map_err(|error| error.to_string())
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        (dir, path)
+    }
+
+    #[test]
+    fn flags_beat_the_environment_and_that_beats_the_file() {
+        let (_dir, path) =
+            file("listen = '1.1.1.1:1'\n[engine]\nmax_running = 5\nmax_waiting = 6\nstep_tokens = 70\n");
+        let variables = [
+            ("TOKENMILL_ENGINE_MAX_WAITING", "7"),
+            ("TOKENMILL_ENGINE_STEP_TOKENS", "71"),
+        ];
+        let config = resolve(&["--config", &path, "--step-tokens", "72"], &variables).unwrap();
+        assert_eq!(config.listen, "1.1.1.1:1");
+        assert_eq!(config.engine.max_running, 5);
+        assert_eq!(config.engine.max_waiting, 7);
+        assert_eq!(config.engine.step_tokens, 72);
+        assert_eq!(config.gateway, Config::default().gateway);
+    }
+
+    #[test]
+    fn a_list_replaces_the_list_of_a_weaker_source() {
+        let (_dir, path) = file("model = ['a.gguf', 'b.gguf']\n");
+        assert_eq!(
+            resolve(&["--config", &path], &[]).unwrap().models,
+            ["a.gguf", "b.gguf"]
+        );
+        let flags = ["--config", &path, "--model", "c.gguf", "--model", "d.gguf"];
+        assert_eq!(resolve(&flags, &[]).unwrap().models, ["c.gguf", "d.gguf"]);
+        assert_eq!(
+            resolve(&[], &[("TOKENMILL_MODEL", "e.gguf")]).unwrap().models,
+            ["e.gguf"]
+        );
+    }
+
+    #[test]
+    fn a_fault_in_the_file_names_its_line() {
+        let fault = |text: &str| {
+            let (_dir, path) = file(text);
+            let error = resolve(&["--config", &path], &[]).unwrap_err();
+            error.strip_prefix(&path).unwrap().to_owned()
+        };
+        assert_eq!(
+            fault("# mine\n[engine]\nmax_runing = 5\n"),
+            ":3: unknown option `engine.max_runing`; did you mean `engine.max_running`?"
+        );
+        assert_eq!(
+            fault("[engines]\nx = 1\n"),
+            ":1: unknown section `engines`; did you mean `engine`?"
+        );
+        assert_eq!(
+            fault("listen = 8080\n"),
+            ":1: `listen` must be text in quotes, and is an integer"
+        );
+        assert_eq!(
+            fault("\n[engine]\nmax_running = 0\n"),
+            ":3: `engine.max_running` must be from 1 to 4096, and is 0"
+        );
+        assert_eq!(
+            fault("engine = 3\n"),
+            ":1: `engine` is a section, written as `[engine]`"
+        );
+        assert!(fault("listen = 'a'\nlisten = 'b'\n").starts_with(":2: "));
+        assert!(fault("x = \n").starts_with(":1: "));
+    }
+
+    #[test]
+    fn a_fault_in_a_flag_or_variable_names_it() {
+        assert_eq!(
+            resolve(&["--max-running", "many"], &[]).unwrap_err(),
+            "--max-running: must be a whole number, and is \"many\""
+        );
+        assert_eq!(
+            resolve(&[], &[("TOKENMILL_ENGINE_PREFIX_CACHE", "perhaps")]).unwrap_err(),
+            "TOKENMILL_ENGINE_PREFIX_CACHE: must be true or false, and is \"perhaps\""
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = resolve(&["--config", "/nowhere/config.toml"], &[]).unwrap_err();
+        assert!(
+            error.starts_with("the config file /nowhere/config.toml cannot be read: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn misspelt_variables_are_found() {
+        let names = ["TOKENMILL_LISTEN", "TOKENMILL_LISTN", "HOME", "TOKENMILL_ISA"].map(OsString::from);
+        assert_eq!(unknown_variables(names.into_iter()), ["TOKENMILL_LISTN"]);
+    }
+}

@@ -1,0 +1,28 @@
+//! Where log lines go: standard error, so that standard output is what a command answers.
+
+use std::io::IsTerminal;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::config::Config;
+
+/// Starts logging for the rest of the program.
+pub(crate) fn start(config: &Config) {
+    let level: LevelFilter = config.log_level.parse().unwrap_or(LevelFilter::INFO);
+    let is_terminal = std::io::stderr().is_terminal();
+    let is_json = match config.log_format.as_str() {
+        "json" => true,
+        "human" => false,
+        _ => !is_terminal,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(level >= LevelFilter::DEBUG);
+    // Only fails where logging has been started before.
+    let _ = if is_json {
+        tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish())
+    } else {
+        tracing::subscriber::set_global_default(lines.with_ansi(is_terminal).compact().finish())
+    };
+}

@@ -1,0 +1,8 @@
+//! The real binary, as a person or a service manager starts it.
+
+mod http;
+mod process;
+
+mod chat;
+mod commands;
+mod serve;
