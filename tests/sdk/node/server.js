@@ -43,6 +43,16 @@ export class Server {
     return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }
 
+  /** Asks until the metric has this value. The server counts just after a last byte or step, not before it. */
+  async waitForMetric(name, expected) {
+    const deadline = performance.now() + 10_000;
+    for (;;) {
+      const value = await this.metric(name);
+      if (value === expected) return;
+      if (performance.now() > deadline) throw new Error(`${name} stays at ${value}`);
+    }
+  }
+
   /** Ends the server as a service manager does; gives its exit code. */
   async stop() {
     const ended = once(this.process, "exit");

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 import urllib.request
 
 import openai
@@ -32,6 +33,12 @@ class Server:
         values = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
         assert values, f"/metrics has no {name}"
         return sum(float(value) for value in values)
+
+    def wait_for_metric(self, name, expected):
+        """Asks until the metric has this value. The server counts just after a last byte or step, not before it."""
+        deadline = time.monotonic() + 10
+        while (value := self.metric(name)) != expected:
+            assert time.monotonic() < deadline, f"{name} stays at {value}"
 
 
 @pytest.fixture(scope="session")
