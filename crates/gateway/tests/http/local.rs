@@ -1,5 +1,7 @@
 //! The gateway in front of the real engine.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokenmill_engine::Options as EngineOptions;
@@ -305,18 +307,12 @@ async fn a_full_queue_is_a_503() {
         (reply.status, &reply.error()["code"]),
         (503, &json!("engine_overloaded"))
     );
-    eventually("the other choices were cancelled", || {
-        upstream.engine().stats().running == 0
-    })
-    .await;
-    assert_eq!(
-        server
-            .chat(&json!({"max_tokens": 1}))
-            .send(server.at)
-            .await
-            .status,
-        200
-    );
+    // The choices that had a place were cancelled, and give it back within a step.
+    let one = server.chat(&json!({"max_tokens": 1}));
+    let again = async { while one.send(server.at).await.status != 200 {} };
+    tokio::time::timeout(Duration::from_secs(30), again)
+        .await
+        .expect("the places come back");
 }
 
 /// A small generator, so that a failure can be repeated from its seed.
