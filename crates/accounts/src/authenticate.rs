@@ -186,7 +186,7 @@ impl Authenticator<'_> {
         }
         let place = self.store.place(person, name.1.as_ref(), self.now).await?;
         self.cache.keep(revision, |read| {
-            insert_bounded(&mut read.places, name, place.clone())
+            insert_bounded(&mut read.places, name, place.clone());
         });
         Ok(place)
     }

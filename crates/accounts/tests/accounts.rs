@@ -26,7 +26,7 @@ async fn open(dir: &Path) -> Accounts {
 /// An opened directory after its first start.
 async fn started(dir: &Path) -> (Accounts, KeySecret) {
     let accounts = open(dir).await;
-    let first = accounts.ensure_first().await.unwrap();
+    let first = accounts.ensure_first().await.expect("the database is new");
     (accounts, first.key.expect("a first start makes a key"))
 }
 
@@ -311,5 +311,5 @@ async fn a_known_key_is_authenticated_from_memory() {
     for _ in 0..n {
         authenticate(&accounts, &key).await.unwrap();
     }
-    println!("{:?} each", start.elapsed() / n);
+    eprintln!("{:?} each", start.elapsed() / n);
 }

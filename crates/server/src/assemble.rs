@@ -58,7 +58,7 @@ fn start(config: &Config, spec: &ModelSpec, pool: &Arc<Pool>) -> Result<LocalUps
         owned_by: "tokenmill".to_owned(),
         created: created(&spec.weights),
         build: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: config.engine.clone(),
+        engine: config.engine,
     };
     let upstream = LocalUpstream::start(model, pool.clone(), options).map_err(|error| fault(&error))?;
     tracing::info!(

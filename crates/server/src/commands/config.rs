@@ -25,6 +25,10 @@ pub(super) fn cli() -> Command {
 }
 
 pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
-    let text = if matches.get_flag("reference") { reference_page() } else { example_file() };
+    let text = if matches.get_flag("reference") {
+        reference_page()
+    } else {
+        example_file()
+    };
     Ok(out.write_all(text.as_bytes())?)
 }

@@ -49,7 +49,7 @@ impl Setting {
                 *field(config) = within(whole_number(given)?, *low as u64, *high as u64)? as usize;
             }
             (Setting::OptionalCount(_, _, field), Given::Text(text)) if text == "auto" => {
-                *field(config) = None
+                *field(config) = None;
             }
             (Setting::OptionalCount(low, high, field), given) => {
                 let number = within(whole_number(given)?, *low as u64, *high as u64)?;
@@ -59,7 +59,7 @@ impl Setting {
                 *field(config) = within(bytes(given)?, *low as u64, *high as u64)? as usize;
             }
             (Setting::OptionalBytes(_, _, field), Given::Text(text)) if text == "auto" => {
-                *field(config) = None
+                *field(config) = None;
             }
             (Setting::OptionalBytes(low, high, field), given) => {
                 *field(config) = Some(within(bytes(given)?, *low, *high)?);

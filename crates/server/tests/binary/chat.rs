@@ -7,15 +7,30 @@ use crate::process::{fails, tokenmill};
 
 fn chat(args: &[&str], input: &str) -> Output {
     let mut command = tokenmill(&[&["chat", "--kv-bytes", "64 MiB"], args].concat());
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A program that has failed already reads nothing.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it was started")
 }
 
 #[test]
 fn each_line_of_a_pipe_is_answered() {
-    let output = chat(&["--seed", "7", "--max-tokens", "40"], "Hello!\n\nTell me a joke.\n");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = chat(
+        &["--seed", "7", "--max-tokens", "40"],
+        "Hello!\n\nTell me a joke.\n",
+    );
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let answers = String::from_utf8(output.stdout).unwrap();
     assert!(answers.trim().lines().count() >= 2, "{answers}");
     assert_eq!(output.stderr, b"", "nothing but the answers");

@@ -9,19 +9,32 @@ const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tokenmill-
 #[test]
 fn the_version_names_the_build() {
     let version = succeeds(&["--version"]);
-    assert!(version.starts_with(concat!("tokenmill ", env!("CARGO_PKG_VERSION"), " (commit ")), "{version}");
+    assert!(
+        version.starts_with(concat!("tokenmill ", env!("CARGO_PKG_VERSION"), " (commit ")),
+        "{version}"
+    );
 }
 
 #[test]
 fn inspect_lists_what_is_in_a_file() {
     let table = succeeds(&["inspect", DEMO]);
-    assert!(table.contains("general.architecture") && table.contains("token_embd.weight"), "{table}");
+    assert!(
+        table.contains("general.architecture") && table.contains("token_embd.weight"),
+        "{table}"
+    );
     let json: Value = serde_json::from_str(&succeeds(&["inspect", DEMO, "--json"])).unwrap();
     assert!(json["metadata"]["general.architecture"].is_string());
     let tensors = json["tensors"].as_array().unwrap();
     let n_params: u64 = tensors
         .iter()
-        .map(|tensor| tensor["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).product::<u64>())
+        .map(|tensor| {
+            tensor["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|n| n.as_u64().unwrap())
+                .product::<u64>()
+        })
         .sum();
     assert_eq!(json["parameters"], n_params);
 
@@ -64,7 +77,13 @@ fn completions_and_manual_pages_are_made() {
 fn keys_are_made_with_an_end_and_listed_without_their_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = ["--data-dir", dir.path().to_str().unwrap()];
-    let made = succeeds(&[&["keys", "create", "--name", "ci", "--expires-in", "90d", "--json"], &data_dir[..]].concat());
+    let made = succeeds(
+        &[
+            &["keys", "create", "--name", "ci", "--expires-in", "90d", "--json"],
+            &data_dir[..],
+        ]
+        .concat(),
+    );
     let made: Value = serde_json::from_str(&made).unwrap();
     let lifetime = made["expires_at"].as_i64().unwrap() - made["created_at"].as_i64().unwrap();
     assert!((lifetime - 90 * 86_400).abs() <= 1, "{lifetime}");
@@ -76,13 +95,20 @@ fn keys_are_made_with_an_end_and_listed_without_their_secrets() {
     assert_eq!(listed.as_array().unwrap().len(), 2, "the first key and this one");
 
     let (code, message) = fails(&[&["keys", "revoke", "tm-nothing"], &data_dir[..]].concat());
-    assert_eq!((code, message.as_str()), (2, "tokenmill: there is no key with the id \"nothing\""));
+    assert_eq!(
+        (code, message.as_str()),
+        (2, "tokenmill: there is no key with the id \"nothing\"")
+    );
 }
 
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let mut command = crate::process::tokenmill(&["config"]);
-    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");

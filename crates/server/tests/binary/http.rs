@@ -24,7 +24,9 @@ pub(crate) fn request(
         Some(body) => ("POST", body.to_string()),
         None => ("GET", String::new()),
     };
-    let key = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+    let key = key
+        .map(|key| format!("authorization: Bearer {key}\r\n"))
+        .unwrap_or_default();
     let length = body.len();
     write!(
         stream,
@@ -33,12 +35,20 @@ pub(crate) fn request(
     )?;
     let mut reader = BufReader::new(stream);
     let status = line(&mut reader)?;
-    let status = status.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    let status = status
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_default();
     let mut is_chunked = false;
     loop {
         let header = line(&mut reader)?.to_ascii_lowercase();
         if header.is_empty() {
-            return Ok(Response { status, is_chunked, body: reader });
+            return Ok(Response {
+                status,
+                is_chunked,
+                body: reader,
+            });
         }
         is_chunked |= header == "transfer-encoding: chunked";
     }

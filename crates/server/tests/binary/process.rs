@@ -32,13 +32,20 @@ pub(crate) fn fails(args: &[&str]) -> (i32, String) {
     let message = String::from_utf8(output.stderr).expect("text");
     assert!(!output.status.success(), "{args:?} should fail");
     assert_eq!(message.trim_end().lines().count(), 1, "one line: {message}");
-    (output.status.code().expect("it ended by itself"), message.trim_end().to_owned())
+    (
+        output.status.code().expect("it ended by itself"),
+        message.trim_end().to_owned(),
+    )
 }
 
 /// Runs a command that must succeed; gives its standard output.
 pub(crate) fn succeeds(args: &[&str]) -> String {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -71,11 +78,21 @@ impl Server {
             let n_bytes = stdout.read_line(&mut banner).expect("text");
             assert!(n_bytes > 0, "the server ended: {banner}");
             if let Some(url) = banner[begin..].trim().strip_prefix("Base URL") {
-                let address = url.trim().strip_prefix("http://").and_then(|url| url.strip_suffix("/v1"));
-                break address.and_then(|address| address.parse().ok()).expect("a base URL");
+                let address = url
+                    .trim()
+                    .strip_prefix("http://")
+                    .and_then(|url| url.strip_suffix("/v1"));
+                break address
+                    .and_then(|address| address.parse().ok())
+                    .expect("a base URL");
             }
         };
-        let mut server = Server { child, stdout, address, banner };
+        let mut server = Server {
+            child,
+            stdout,
+            address,
+            banner,
+        };
         // The banner is one write, so that its rest is there too.
         let rest = server.stdout.buffer().to_vec();
         server.banner.push_str(&String::from_utf8(rest).expect("text"));
@@ -84,7 +101,10 @@ impl Server {
 
     /// The key that a first start prints.
     pub(crate) fn key(&self) -> String {
-        let line = self.banner.lines().find_map(|line| line.trim().strip_prefix("API key"));
+        let line = self
+            .banner
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("API key"));
         line.expect("the banner has a line for the key").trim().to_owned()
     }
 
@@ -93,12 +113,16 @@ impl Server {
     }
 
     pub(crate) fn chat(&self, key: &str, body: &Value) -> Response {
-        http::request(self.address, "/v1/chat/completions", Some(key), Some(body)).expect("the server answers")
+        http::request(self.address, "/v1/chat/completions", Some(key), Some(body))
+            .expect("the server answers")
     }
 
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill runs");
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
     }
 

@@ -20,7 +20,7 @@ fn the_first_start_prints_a_key_and_a_curl_line_that_work() {
     assert!(pasted.contains(&server.key()));
     let curl = Command::new("sh").args(["-c", pasted.trim()]).output().unwrap();
     if curl.status.code() == Some(127) {
-        println!("curl is not installed; its line was not tried");
+        eprintln!("curl is not installed; its line was not tried");
         return;
     }
     let answer: serde_json::Value = serde_json::from_slice(&curl.stdout).expect("curl prints the answer");
@@ -38,7 +38,11 @@ fn a_second_start_keeps_the_key_and_does_not_show_it() {
 
     let second = Server::start(dir.path(), &[]);
     assert!(!second.banner.contains("tm-"), "{}", second.banner);
-    assert!(second.banner.contains("tokenmill keys create --data-dir"), "{}", second.banner);
+    assert!(
+        second.banner.contains("tokenmill keys create --data-dir"),
+        "{}",
+        second.banner
+    );
     assert_eq!(second.get("/v1/models", Some(&key)).status, 200);
 }
 
@@ -95,8 +99,17 @@ fn a_busy_port_is_one_sentence() {
     let data_dir = dir.path().to_str().unwrap();
     let (code, message) = fails(&["serve", "--listen", &address, "--data-dir", data_dir]);
     assert_eq!(code, 1);
-    assert!(message.starts_with(&format!("tokenmill: another program listens on {address} already")), "{message}");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no key was made that nobody saw");
+    assert!(
+        message.starts_with(&format!(
+            "tokenmill: another program listens on {address} already"
+        )),
+        "{message}"
+    );
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "no key was made that nobody saw"
+    );
 }
 
 #[test]
@@ -119,15 +132,33 @@ fn an_unreadable_model_is_one_sentence() {
     let no_model = dir.path().join("noise.gguf");
     std::fs::write(&no_model, [1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
     let no_model = no_model.to_str().unwrap();
-    let serve = |model: &str| fails(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--model", model, "--log-level", "off"]);
+    let serve = |model: &str| {
+        fails(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            data_dir,
+            "--model",
+            model,
+            "--log-level",
+            "off",
+        ])
+    };
 
     let (code, message) = serve(no_model);
     assert_eq!(code, 1);
     assert!(message.contains("noise.gguf"), "{message}");
     let (code, message) = serve("/nowhere/model.gguf");
     assert_eq!(code, 1);
-    assert!(message.contains("no file or folder /nowhere/model.gguf"), "{message}");
-    assert!(!std::path::Path::new(data_dir).exists(), "no key was made that nobody saw");
+    assert!(
+        message.contains("no file or folder /nowhere/model.gguf"),
+        "{message}"
+    );
+    assert!(
+        !std::path::Path::new(data_dir).exists(),
+        "no key was made that nobody saw"
+    );
 }
 
 #[test]
@@ -150,11 +181,17 @@ fn a_signal_lets_a_stream_finish_and_refuses_new_requests() {
     while let Some(chunk) = stream.chunk() {
         text.push_str(&chunk);
     }
-    assert!(text.trim_end().ends_with("data: [DONE]"), "the stream came to its end: {text}");
+    assert!(
+        text.trim_end().ends_with("data: [DONE]"),
+        "the stream came to its end: {text}"
+    );
     let address = server.address;
     let (status, _) = server.wait();
     assert_eq!(status.code(), Some(0));
-    assert!(http::request(address, "/health", None, None).is_err(), "nobody listens any more");
+    assert!(
+        http::request(address, "/health", None, None).is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[test]
@@ -170,7 +207,10 @@ fn a_stream_that_does_not_finish_in_time_is_cut_off() {
     while let Some(chunk) = stream.chunk() {
         text.push_str(&chunk);
     }
-    assert!(!text.contains("[DONE]"), "a cut stream does not say that it is complete");
+    assert!(
+        !text.contains("[DONE]"),
+        "a cut stream does not say that it is complete"
+    );
 }
 
 #[test]
@@ -191,7 +231,10 @@ fn a_model_of_ones_own_is_served_under_its_name() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tokenmill-demo.gguf");
     let dir = tempfile::tempdir().unwrap();
     let named = format!("acme/chat={model}");
-    let server = Server::start(dir.path(), &["--model", model, "--model", &named, "--context", "256"]);
+    let server = Server::start(
+        dir.path(),
+        &["--model", model, "--model", &named, "--context", "256"],
+    );
     let models = server.get("/v1/models", Some(&server.key())).json();
     let models = models["data"].as_array().unwrap();
     let ids: Vec<_> = models.iter().map(|model| model["id"].as_str().unwrap()).collect();
@@ -204,26 +247,37 @@ fn no_secret_and_no_word_of_a_conversation_is_logged() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let data_dir = dir.path().join("data");
-    let mut command = crate::process::tokenmill(&["serve", "--listen", "127.0.0.1:0", "--log-level", "trace"]);
+    let mut command =
+        crate::process::tokenmill(&["serve", "--listen", "127.0.0.1:0", "--log-level", "trace"]);
     command.args(["--data-dir", data_dir.to_str().unwrap()]);
     command.stderr(std::fs::File::create(&log).unwrap());
     let server = Server::from_command(command);
     let key = server.key();
-    let answer = server.chat(&key, &chat_body("Xylophones are quiet", &json!({"max_tokens": 8})));
+    let answer = server.chat(
+        &key,
+        &chat_body("Xylophones are quiet", &json!({"max_tokens": 8})),
+    );
     assert_eq!(answer.status, 200);
     let answer = answer.json();
-    let said = answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    let said = answer["choices"][0]["message"]["content"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     server.signal("TERM");
     assert!(server.wait().0.success());
 
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(log.contains("ready") && log.contains("draining"), "{log}");
     for line in log.lines() {
-        serde_json::from_str::<serde_json::Value>(line).expect("each line is JSON where no terminal reads it");
+        serde_json::from_str::<serde_json::Value>(line)
+            .expect("each line is JSON where no terminal reads it");
     }
     assert!(!log.contains(&key[16..]), "the key is in the log");
     assert!(!log.contains("Xylophones"), "the prompt is in the log");
-    assert!(said.trim().is_empty() || !log.contains(said.trim()), "the answer is in the log");
+    assert!(
+        said.trim().is_empty() || !log.contains(said.trim()),
+        "the answer is in the log"
+    );
 }
 
 #[test]
@@ -231,5 +285,8 @@ fn flags_that_make_no_sense_are_refused() {
     let output = run(&["serve", "--no-such-flag"]);
     assert_eq!(output.status.code(), Some(2));
     let (code, message) = fails(&["serve", "--max-running", "0"]);
-    assert_eq!((code, message.as_str()), (2, "tokenmill: --max-running: must be from 1 to 4096, and is 0"));
+    assert_eq!(
+        (code, message.as_str()),
+        (2, "tokenmill: --max-running: must be from 1 to 4096, and is 0")
+    );
 }
