@@ -8,7 +8,9 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f64> {
     rows.flat_map(|row| {
         let mean_square = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / row.len() as f64;
         let factor = 1.0 / (mean_square + f64::from(eps)).sqrt();
-        row.iter().zip(weight).map(move |(&x, &weight)| f64::from(x) * factor * f64::from(weight))
+        row.iter()
+            .zip(weight)
+            .map(move |(&x, &weight)| f64::from(x) * factor * f64::from(weight))
     })
     .collect()
 }
@@ -23,13 +25,25 @@ pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f64> {
 
 /// One query head `q`, `[head_dim]`, over the keys and values that it sees, `[n_tokens][head_dim]`, in `f64`.
 pub fn attention(q: &[f32], keys: &[&[f32]], values: &[&[f32]], scale: f32) -> Vec<f64> {
-    let dot = |key: &&[f32]| q.iter().zip(*key).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
+    let dot = |key: &&[f32]| {
+        q.iter()
+            .zip(*key)
+            .map(|(&q, &k)| f64::from(q) * f64::from(k))
+            .sum::<f64>()
+    };
     let scores: Vec<f64> = keys.iter().map(|key| dot(key) * f64::from(scale)).collect();
     let greatest = scores.iter().copied().fold(f64::MIN, f64::max);
     let weights: Vec<f64> = scores.iter().map(|score| (score - greatest).exp()).collect();
     let total: f64 = weights.iter().sum();
     (0..q.len())
-        .map(|dim| weights.iter().zip(values).map(|(weight, value)| weight * f64::from(value[dim])).sum::<f64>() / total)
+        .map(|dim| {
+            weights
+                .iter()
+                .zip(values)
+                .map(|(weight, value)| weight * f64::from(value[dim]))
+                .sum::<f64>()
+                / total
+        })
         .collect()
 }
 
@@ -39,9 +53,13 @@ pub fn attention(q: &[f32], keys: &[&[f32]], values: &[&[f32]], scale: f32) -> V
 /// # Panics
 /// The lengths do not fit together.
 pub fn matmul(format: &Format, n_cols: usize, weights: &[u8], x: &[f32]) -> Vec<f32> {
-    let rows: Vec<&[u8]> = weights.chunks_exact(format.row_bytes(n_cols).expect("whole blocks")).collect();
+    let rows: Vec<&[u8]> = weights
+        .chunks_exact(format.row_bytes(n_cols).expect("whole blocks"))
+        .collect();
     let tokens = x.chunks_exact(n_cols);
-    tokens.flat_map(|x| rows.iter().map(move |row| dot(format, row, x))).collect()
+    tokens
+        .flat_map(|x| rows.iter().map(move |row| dot(format, row, x)))
+        .collect()
 }
 
 fn dot(format: &Format, row: &[u8], x: &[f32]) -> f32 {
@@ -50,14 +68,21 @@ fn dot(format: &Format, row: &[u8], x: &[f32]) -> f32 {
     };
     let mut sum = 0.0_f32;
     let mut block_numbers = Numbers::ZERO;
-    for (block, x) in row.chunks_exact(format.block_bytes).zip(x.chunks(format.block_len)) {
+    for (block, x) in row
+        .chunks_exact(format.block_bytes)
+        .zip(x.chunks(format.block_len))
+    {
         numbers(block, &mut block_numbers);
         for (step, x) in x.chunks(32).enumerate() {
             let (scale, quantized) = quantize(x);
             for (i, quantized) in quantized.chunks(group).enumerate() {
                 let group_number = step * 32 / group + i;
                 let values = &block_numbers.values[group_number * group..];
-                let dot: i32 = quantized.iter().zip(values).map(|(&q, &value)| q * i32::from(value)).sum();
+                let dot: i32 = quantized
+                    .iter()
+                    .zip(values)
+                    .map(|(&q, &value)| q * i32::from(value))
+                    .sum();
                 sum = (dot as f32 * scale).mul_add(block_numbers.scales[group_number], sum);
                 if format.has_minimum() {
                     let weight = quantized.iter().sum::<i32>() as f32 * scale;
@@ -73,10 +98,18 @@ fn dot_floats(format: &Format, row: &[u8], x: &[f32]) -> f32 {
     let mut weights = vec![0.0; x.len()];
     format.decode(row, &mut weights);
     weights.resize(x.len().next_multiple_of(32), 0.0);
-    let x: Vec<f32> = x.iter().copied().chain(std::iter::repeat(0.0)).take(weights.len()).collect();
+    let x: Vec<f32> = x
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(0.0))
+        .take(weights.len())
+        .collect();
     let parts = weights.chunks(32).zip(x.chunks(32));
     parts.fold(0.0, |sum, (weights, x)| {
-        sum + weights.iter().zip(x).fold(0.0_f32, |part, (weight, &x)| weight.mul_add(x, part))
+        sum + weights
+            .iter()
+            .zip(x)
+            .fold(0.0_f32, |part, (weight, &x)| weight.mul_add(x, part))
     })
 }
 
@@ -91,5 +124,8 @@ fn quantize(x: &[f32]) -> (f32, Vec<i32>) {
         return (0.0, zeros);
     }
     let factor = 127.0 / largest;
-    (largest / 127.0, x.iter().map(|x| (x * factor).round_ties_even() as i32).collect())
+    (
+        largest / 127.0,
+        x.iter().map(|x| (x * factor).round_ties_even() as i32).collect(),
+    )
 }
