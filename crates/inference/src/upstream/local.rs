@@ -136,7 +136,7 @@ pub struct LocalUpstream {
     end_tokens: Vec<u32>,
     /// Tokens that one sequence can have.
     n_context: usize,
-    prompt_places: Semaphore,
+    prompt_places: Arc<Semaphore>,
 }
 
 /// What turns conversations into tokens and tokens into text.
@@ -190,7 +190,7 @@ impl LocalUpstream {
             defaults: generation,
             end_tokens,
             n_context,
-            prompt_places: Semaphore::new(PROMPTS_AT_ONCE),
+            prompt_places: Arc::new(Semaphore::new(PROMPTS_AT_ONCE)),
         })
     }
 
@@ -241,14 +241,20 @@ impl LocalUpstream {
     async fn prompt(&self, request: &Request) -> Result<Vec<u32>, InferenceError> {
         let fault =
             |what: &dyn std::fmt::Display| InferenceError::Fault(format!("reading the prompt: {what}"));
-        let _place = self
+        let place = self
             .prompt_places
-            .acquire()
+            .clone()
+            .acquire_owned()
             .await
             .map_err(|error| fault(&error))?;
         let text = self.text.clone();
         let messages = request.messages.clone();
-        let tokens = tokio::task::spawn_blocking(move || text.tokens(&messages)).await;
+        let tokens = tokio::task::spawn_blocking(move || {
+            // The work holds its place itself: a caller who leaves does not end it, and must not make room for more.
+            let _place = place;
+            text.tokens(&messages)
+        })
+        .await;
         tokens.map_err(|error| fault(&error))?
     }
 
