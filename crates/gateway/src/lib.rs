@@ -150,7 +150,8 @@ async fn refuse_large_headers(
     let lengths = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len());
-    let n_bytes = lengths.sum::<usize>() + request.uri().path().len();
+    let target = request.uri().path_and_query();
+    let n_bytes = lengths.sum::<usize>() + target.map_or(0, |target| target.as_str().len());
     if n_bytes > limit_bytes || headers.len() > serve::MAX_HEADERS {
         return ApiError::headers_too_large(limit_bytes, serve::MAX_HEADERS).into_response();
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use tokenmill_inference::ModelCard;
@@ -56,9 +57,11 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 
 /// The id may hold slashes, written as such or as `%2F`.
 pub(super) async fn retrieve(
+    id: Result<Path<String>, PathRejection>,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
+    // Bytes that are no text name no model; the extractor's own refusal would not be in the error's shape.
+    let Path(id) = id.map_err(|_| ApiError::unknown_model())?;
     let card = app.models.model(&id).ok_or_else(ApiError::unknown_model)?;
     Ok(Json(card.into()))
 }

@@ -191,6 +191,7 @@ async fn models_are_listed_and_found_by_ids_with_slashes() {
         "/v1/models/none",
         "/v1/models/Test/model",
         "/v1/models/test/model/",
+        "/v1/models/%FF",
     ] {
         let reply = server.get(path).await;
         assert_eq!(
