@@ -4,6 +4,7 @@
 //! supported yet from a misspelt one, and names types of ours in its messages. Here a body becomes a tree, and each
 //! endpoint takes its fields out of the tree by name; what is left over is refused.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,6 +15,8 @@ use crate::error::ApiError;
 
 /// How deep arrays and objects may nest.
 pub(crate) const MAX_DEPTH: usize = 64;
+/// How many values a body may hold, those inside others included: a small object takes a hundred times its bytes.
+const MAX_VALUES: usize = 100_000;
 
 /// The beginning of a name from outside, for messages.
 pub(crate) fn clip(name: &str) -> &str {
@@ -45,8 +48,10 @@ impl Json {
             ));
         }
         let mut reader = serde_json::Deserializer::from_str(text);
+        let values_left = Cell::new(MAX_VALUES);
         let value = Tree {
             depth_left: MAX_DEPTH,
+            values_left: &values_left,
         }
         .deserialize(&mut reader);
         // What follows the value is looked at only when the value itself is good.
@@ -195,30 +200,35 @@ impl Fields {
     }
 }
 
-/// Builds a [`Json`] while counting depth and keys.
+/// Builds a [`Json`] while counting depth, values and keys.
 #[derive(Clone, Copy)]
-struct Tree {
+struct Tree<'v> {
     depth_left: usize,
+    values_left: &'v Cell<usize>,
 }
 
-impl Tree {
-    fn deeper<E: serde::de::Error>(self) -> Result<Tree, E> {
+impl<'v> Tree<'v> {
+    fn deeper<E: serde::de::Error>(self) -> Result<Tree<'v>, E> {
         match self.depth_left.checked_sub(1) {
-            Some(depth_left) => Ok(Tree { depth_left }),
+            Some(depth_left) => Ok(Tree { depth_left, ..self }),
             None => Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels"))),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Tree {
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Json;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        let Some(values_left) = self.values_left.get().checked_sub(1) else {
+            return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values")));
+        };
+        self.values_left.set(values_left);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Tree {
+impl<'de> Visitor<'de> for Tree<'_> {
     type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -317,6 +327,13 @@ mod tests {
         Json::parse(nested(MAX_DEPTH).as_bytes()).expect("the limit itself is fine");
         assert!(refused(nested(MAX_DEPTH + 1).as_bytes()).contains("deeper than 64"));
         assert!(refused("[".repeat(1_000_000).as_bytes()).contains("deeper than 64"));
+    }
+
+    #[test]
+    fn values_are_counted_up_to_their_number() {
+        let list = |n_items: usize| format!("[{}0]", "0,".repeat(n_items - 1));
+        Json::parse(list(MAX_VALUES - 1).as_bytes()).expect("the limit itself is fine");
+        assert!(refused(list(MAX_VALUES).as_bytes()).contains("more than 100000 values"));
     }
 
     #[test]
