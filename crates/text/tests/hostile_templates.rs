@@ -133,6 +133,18 @@ fn hostile() -> Vec<(&'static str, String)> {
             "stripping many characters",
             "{% set x = 'ab' * 1000000 %}{{ x.strip(x) }}{{ x.strip('c' * 1000000 ~ 'ab')|length }}".into(),
         ),
+        (
+            "a long attribute that no item has",
+            "{{ range(100000)|map(attribute='A'*1000000)|list|length }}".into(),
+        ),
+        (
+            "a long attribute that no list has",
+            "{% set a = 'A' * 1000000 %}{{ range(100000)|map('attr', a)|list|length }}{{ 1 // 0 }}".into(),
+        ),
+        (
+            "long keys by name",
+            loops(&format!("{{{{ dict({}=1)|length }}}}", "k".repeat(250)), 100_000).repeat(4),
+        ),
         ("a billion steps", billion),
         ("100 MB of output", loops("{{ 'x' * 1000000 }}", 100)),
         (

@@ -15,10 +15,13 @@ pub(super) fn attr(renderer: &Renderer<'_>, of: &Value, name: &str) -> Result<Va
     match of {
         Value::Undefined(what) => Err(other(format!("{what} is undefined"))),
         Value::Dict(dict) => {
-            let found = dict.get(&Value::inside(name), renderer.budget)?;
-            Ok(found.unwrap_or_else(|| Value::Undefined(name.into())))
+            renderer.budget.hold(name.len())?;
+            match dict.get(&Value::inside(name), renderer.budget)? {
+                Some(found) => Ok(found),
+                None => Value::missing(name, renderer.budget),
+            }
         }
-        _ => Ok(Value::Undefined(name.into())),
+        _ => Value::missing(name, renderer.budget),
     }
 }
 
@@ -26,6 +29,7 @@ pub(super) fn attr(renderer: &Renderer<'_>, of: &Value, name: &str) -> Result<Va
 fn own_attr(renderer: &Renderer<'_>, of: &Value, name: &str) -> Result<Option<Value>, Fault> {
     Ok(match of {
         Value::Namespace(number) => {
+            renderer.budget.hold(name.len())?;
             let key = Value::inside(name);
             for (candidate, value) in renderer.namespace(*number) {
                 if candidate.equals(&key, renderer.budget)? {
@@ -34,7 +38,7 @@ fn own_attr(renderer: &Renderer<'_>, of: &Value, name: &str) -> Result<Option<Va
             }
             None
         }
-        Value::Loop(state) => loop_attr(state, name),
+        Value::Loop(state) => loop_attr(state, name, renderer.budget)?,
         _ if call::is_method(of, name) => Some(Value::Method(Arc::new((of.clone(), name.to_owned())))),
         _ if call::is_mutating_method(of, name) => {
             return Err(other(format!(
@@ -46,14 +50,14 @@ fn own_attr(renderer: &Renderer<'_>, of: &Value, name: &str) -> Result<Option<Va
     })
 }
 
-fn loop_attr(state: &Arc<Loop>, name: &str) -> Option<Value> {
+fn loop_attr(state: &Arc<Loop>, name: &str, budget: &Budget) -> Result<Option<Value>, Fault> {
     let (index, len) = (state.index, state.items.len());
     let int = |value: usize| Some(Value::Int(value as i128));
-    let item = |index: Option<usize>, missing: &str| {
-        let found = index.and_then(|index| state.items.get(index)).cloned();
-        Some(found.unwrap_or_else(|| Value::Undefined(missing.into())))
+    let item = |index: Option<usize>, missing: &str| match index.and_then(|index| state.items.get(index)) {
+        Some(found) => Ok(Some(found.clone())),
+        None => Value::missing(missing, budget).map(Some),
     };
-    match name {
+    Ok(match name {
         "index" => int(index + 1),
         "index0" => int(index),
         "revindex" => int(len - index),
@@ -64,14 +68,14 @@ fn loop_attr(state: &Arc<Loop>, name: &str) -> Option<Value> {
         // Only recursive loops go deeper, and those are refused.
         "depth" => int(1),
         "depth0" => int(0),
-        "previtem" => item(index.checked_sub(1), "loop.previtem"),
-        "nextitem" => item(Some(index + 1), "loop.nextitem"),
+        "previtem" => item(index.checked_sub(1), "loop.previtem")?,
+        "nextitem" => item(Some(index + 1), "loop.nextitem")?,
         "cycle" => Some(Value::Method(Arc::new((
             Value::Loop(state.clone()),
             name.to_owned(),
         )))),
         _ => None,
-    }
+    })
 }
 
 /// `of[index]`: an item first, then an attribute, as Jinja does.
@@ -99,9 +103,7 @@ pub(super) fn index(renderer: &Renderer<'_>, of: &Value, index: &Value) -> Resul
     {
         return Ok(found);
     }
-    Ok(Value::Undefined(
-        index.as_text().map_or("an item", |name| name.as_str()).into(),
-    ))
+    Value::missing(index.as_text().map_or("an item", |name| name.as_str()), budget)
 }
 
 /// A Python index, negative from the end, as a position.

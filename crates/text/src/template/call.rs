@@ -108,6 +108,7 @@ fn call_function(renderer: &mut Renderer<'_>, name: &str, args: CallArgs) -> Res
                 entries.extend(dict.entries.iter().cloned());
             }
             for (key, value) in args.named {
+                renderer.budget.hold(key.len() + 64)?;
                 set_entry(&mut entries, Value::inside(key), value, renderer.budget)?;
             }
             if name == "dict" {

@@ -108,6 +108,7 @@ pub(super) fn path(renderer: &Renderer<'_>, value: &Value, path: &Value) -> Resu
     let Some(text) = path.as_text() else {
         return access::index(renderer, value, path);
     };
+    renderer.budget.hold(text.len())?;
     let mut found = value.clone();
     for part in text.as_str().split('.') {
         let key = match part.parse::<i128>() {

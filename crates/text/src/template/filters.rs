@@ -43,7 +43,7 @@ pub(super) fn apply(
             let attr = attr.ok_or_else(|| other("attr needs a name"))?;
             let found = super::access::attr(renderer, &value, text_of(renderer, &attr)?.as_str())?;
             Ok(if matches!(value, Value::Dict(_)) {
-                Value::Undefined("attr".into())
+                Value::missing("attr", renderer.budget)?
             } else {
                 found
             })

@@ -239,10 +239,10 @@ impl<'t> Renderer<'t> {
         match target {
             Target::Name(name) => self.define(name, value),
             Target::Attr(name, attr) => {
-                let Value::Namespace(number) = self.lookup(name) else {
+                let Value::Namespace(number) = self.lookup(name)? else {
                     return Err(other(format!("cannot set {name}.{attr}: {name} is no namespace")));
                 };
-                self.budget.hold(64)?;
+                self.budget.hold(64 + attr.len())?;
                 let budget = self.budget;
                 let entries = &mut self.namespaces[number];
                 super::value::set_entry(entries, Value::inside(attr.as_str()), value, budget)?;
@@ -265,13 +265,14 @@ impl<'t> Renderer<'t> {
     }
 
     /// The value of a name: innermost first, then what every template has.
-    fn lookup(&self, name: &str) -> Value {
+    fn lookup(&self, name: &str) -> Result<Value, Fault> {
+        self.budget.work(self.frames.len() / 4)?;
         if let Some(value) = self.frames.iter().rev().find_map(|frame| frame.get(name)) {
-            return value.clone();
+            return Ok(value.clone());
         }
         match super::call::function(name) {
-            Some(function) => Value::Function(function),
-            None => Value::Undefined(name.into()),
+            Some(function) => Ok(Value::Function(function)),
+            None => Value::missing(name, self.budget),
         }
     }
 

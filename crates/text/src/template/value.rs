@@ -7,11 +7,13 @@ use super::text::Text;
 
 /// Containers nest at most this deep.
 const MAX_NESTING: u16 = 100;
+/// What was looked for in vain is remembered up to this many characters, for messages.
+const MAX_MISSING_CHARS: usize = 100;
 
 /// A value. Copies are cheap.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// Missing; holds what was looked for.
+    /// Missing; holds what was looked for, shortened. Made by [`Value::missing`] alone.
     Undefined(Arc<str>),
     None,
     Bool(bool),
@@ -62,6 +64,16 @@ pub(super) fn other(message: impl Into<String>) -> Fault {
 impl Value {
     pub(super) fn inside(text: impl Into<String>) -> Value {
         Value::Str(Arc::new(Text::inside(text)))
+    }
+
+    /// Nothing where `what` was looked for. A template chooses `what`, so it is shortened and paid for.
+    pub(super) fn missing(what: &str, budget: &Budget) -> Result<Value, Fault> {
+        let end = what
+            .char_indices()
+            .nth(MAX_MISSING_CHARS)
+            .map_or(what.len(), |(at, _)| at);
+        budget.hold(end + 16)?;
+        Ok(Value::Undefined(what[..end].into()))
     }
 
     fn nesting(&self) -> u16 {

@@ -65,7 +65,6 @@ fn plain(renderer: &mut Renderer<'_>, name: &str, value: &Value, args: CallArgs)
         return Err(other(format!("the filter '{name}' is not supported")));
     }
     let [] = args.bind(name, [])?;
-    let missing = |what: &str| Value::Undefined(what.into());
     match (name, value) {
         ("length" | "count", Value::Str(text)) => {
             budget.work(text.len() / 32)?;
@@ -76,15 +75,14 @@ fn plain(renderer: &mut Renderer<'_>, name: &str, value: &Value, args: CallArgs)
         ("items", Value::Dict(_)) => methods::call(renderer, value, "items", CallArgs::default()),
         ("items", _) => Err(other(format!("items of {}", value.kind()))),
         ("list", _) => Value::list(value.items(budget)?, budget),
-        ("first", _) => Ok(value
-            .items(budget)?
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| missing("the first item"))),
-        ("last", _) => Ok(value
-            .items(budget)?
-            .pop()
-            .unwrap_or_else(|| missing("the last item"))),
+        ("first", _) => match value.items(budget)?.into_iter().next() {
+            Some(first) => Ok(first),
+            None => Value::missing("the first item", budget),
+        },
+        ("last", _) => match value.items(budget)?.pop() {
+            Some(last) => Ok(last),
+            None => Value::missing("the last item", budget),
+        },
         ("reverse", Value::Str(_)) => {
             let mut items = value.items(budget)?;
             items.reverse();
@@ -266,10 +264,10 @@ fn extreme(keyed: Vec<(Value, Value)>, wanted: Ordering, budget: &Budget) -> Res
             best = Some((key, item));
         }
     }
-    Ok(best.map_or_else(
-        || Value::Undefined("the item of an empty list".into()),
-        |(_, item)| item,
-    ))
+    match best {
+        Some((_, item)) => Ok(item),
+        None => Value::missing("the item of an empty list", budget),
+    }
 }
 
 /// A stable merge sort whose comparison may fail, and need not be an order at all.

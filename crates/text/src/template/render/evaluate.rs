@@ -15,7 +15,7 @@ impl<'t> Renderer<'t> {
         self.budget.work(1)?;
         match &expr.kind {
             ExprKind::Const(value) => Ok(value.clone()),
-            ExprKind::Name(name) => Ok(self.lookup(name)),
+            ExprKind::Name(name) => self.lookup(name),
             _ => self.deeper(|renderer| renderer.eval_compound(expr)),
         }
     }
@@ -126,7 +126,7 @@ impl<'t> Renderer<'t> {
             } => match (self.eval(test)?.truthy(), otherwise) {
                 (true, _) => self.eval(then),
                 (false, Some(otherwise)) => self.eval(otherwise),
-                (false, None) => Ok(Value::Undefined("the missing else".into())),
+                (false, None) => Value::missing("the missing else", self.budget),
             },
             _ => Err(other("an expression of no known kind")),
         }
@@ -149,6 +149,7 @@ impl<'t> Renderer<'t> {
         let positional = self.eval_all(&args.positional)?;
         let mut named = Vec::with_capacity(args.named.len());
         for (name, value) in &args.named {
+            self.budget.hold(name.len())?;
             named.push((name.clone(), self.eval(value)?));
         }
         Ok(CallArgs { positional, named })
@@ -207,6 +208,7 @@ impl<'t> Renderer<'t> {
         let mut positional = args.positional.into_iter();
         let mut named = args.named;
         for (name, default) in &node.params {
+            self.budget.work(1 + named.len() / 4)?;
             let given = match positional.next() {
                 Some(value) => Some(value),
                 None => named
@@ -223,7 +225,7 @@ impl<'t> Renderer<'t> {
                     frame = self.frames.pop().unwrap_or_default();
                     value?
                 }
-                (None, None) => Value::Undefined(name.as_str().into()),
+                (None, None) => Value::missing(name, self.budget)?,
             };
             frame.insert(name, value);
         }
