@@ -25,7 +25,7 @@ pub use store::StoreError;
 pub use team::{Person, Team};
 
 use authenticate::{Authenticator, Cache};
-use key::PresentedKey;
+use key::{ID_LEN, PresentedKey};
 use secret::ServerSecret;
 use store::{NewKey, SqliteStore};
 
@@ -258,7 +258,8 @@ impl Accounts {
             PresentedKey::id,
         );
         let revoked = self.shared.store.revoke_key(id, self.shared.clock.now()).await?;
-        revoked.ok_or_else(|| KeyError::UnknownKey(id.to_owned()))
+        // What is no id may be a whole key with a mistake in it, which must not end up in a terminal or a log.
+        revoked.ok_or_else(|| KeyError::UnknownKey(id.chars().take(ID_LEN).collect()))
     }
 
     /// The time, as the accounts see it.

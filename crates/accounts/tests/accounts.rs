@@ -214,8 +214,16 @@ async fn keys_are_listed_without_their_secrets_and_revoked_by_id_or_whole() {
     );
     assert!(matches!(
         accounts.revoke_key("nothing").await,
-        Err(KeyError::UnknownKey(_))
+        Err(KeyError::UnknownKey(id)) if id == "nothing"
     ));
+    let mistyped = format!("{}x", made.secret.expose());
+    assert!(
+        matches!(
+            accounts.revoke_key(&mistyped).await,
+            Err(KeyError::UnknownKey(id)) if id == made.secret.id()
+        ),
+        "a key that is mistyped is not shown again"
+    );
 }
 
 #[tokio::test]
