@@ -41,8 +41,14 @@ impl ServerSecret {
         let mut bytes = [0u8; 32];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         let draft = data_dir.join(format!("{FILE_NAME}.new"));
+        // One that a killed process has left, or that somebody has put there, keeps its own permissions: away with it.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         write_private(&draft, &bytes)?;
         fs::rename(&draft, data_dir.join(FILE_NAME))?;
+        sync_dir(data_dir)?;
         Ok(ServerSecret(bytes))
     }
 
@@ -63,10 +69,20 @@ impl ServerSecret {
     }
 }
 
-/// Writes a file that only its owner can read, and waits until it is on the disk.
+/// Waits until the directory's entries are on the disk: without it, a power cut could lose the name of a file that
+/// is itself there, and the database be left without its secret.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    // Other systems cannot open a directory, and order its changes themselves.
+    if cfg!(unix) {
+        fs::File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Writes a new file that only its owner can read, and waits until it is on the disk.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -97,6 +113,30 @@ mod tests {
                 .permissions()
                 .mode();
             assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_draft_that_others_can_read_or_that_leads_elsewhere_is_not_written_to() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        let draft = dir.path().join(format!("{FILE_NAME}.new"));
+        let prepare: [&dyn Fn(); 2] = [
+            &|| {
+                fs::write(&draft, b"left over").unwrap();
+                fs::set_permissions(&draft, fs::Permissions::from_mode(0o644)).unwrap();
+            },
+            &|| symlink(&elsewhere, &draft).unwrap(),
+        ];
+        for prepare in prepare {
+            prepare();
+            ServerSecret::create(dir.path()).unwrap();
+            let made = fs::symlink_metadata(dir.path().join(FILE_NAME)).unwrap();
+            assert!(made.is_file());
+            assert_eq!(made.permissions().mode() & 0o777, 0o600);
+            assert!(!draft.exists() && !elsewhere.exists());
         }
     }
 
