@@ -4,7 +4,7 @@
 //! costs no query, and a key that `tokenmill keys revoke` has revoked in another process is refused from the
 //! next request on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use subtle::ConstantTimeEq;
@@ -16,8 +16,8 @@ use crate::secret::ServerSecret;
 use crate::store::{Place, PlaceError, SqliteStore, StoreError, StoredKey};
 use crate::team::{Person, Team};
 
-/// The most keys, and the most pairs of person and project, that are kept. Where there are more, all are
-/// forgotten and read again as they come.
+/// The most keys, ids of no key, and pairs of person and project, that are kept of each. Where there are more, all of
+/// that kind are forgotten and read again as they come.
 const MAX_CACHED: usize = 10_000;
 
 /// Who is asking, and on whose behalf.
@@ -87,9 +87,33 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Read {
     revision: Option<i64>,
-    /// Ids that no key has are kept too: asking for them again costs nothing.
-    keys: HashMap<String, Option<Arc<StoredKey>>>,
+    keys: HashMap<String, Arc<StoredKey>>,
+    /// Ids that no key has: asking for them again costs nothing. Kept apart, since anybody can make them up, and must
+    /// not push out the keys that there are.
+    unknown_keys: HashSet<String>,
     places: HashMap<(String, Option<ProjectPath>), Result<Place, PlaceError>>,
+}
+
+impl Read {
+    /// The key of an id, or that there is none, where either is known.
+    fn key(&self, id: &str) -> Option<Option<Arc<StoredKey>>> {
+        match self.keys.get(id) {
+            Some(key) => Some(Some(Arc::clone(key))),
+            None => self.unknown_keys.contains(id).then_some(None),
+        }
+    }
+
+    fn keep_key(&mut self, id: &str, key: Option<Arc<StoredKey>>) {
+        match key {
+            Some(key) => insert_bounded(&mut self.keys, id.to_owned(), key),
+            None => {
+                if self.unknown_keys.len() >= MAX_CACHED {
+                    self.unknown_keys.clear();
+                }
+                self.unknown_keys.insert(id.to_owned());
+            }
+        }
+    }
 }
 
 impl Cache {
@@ -150,14 +174,13 @@ impl Authenticator<'_> {
     }
 
     async fn key(&self, presented: &PresentedKey<'_>, revision: i64) -> Result<Arc<StoredKey>, AuthError> {
-        let kept = self.cache.at(revision).keys.get(presented.id()).cloned();
+        let kept = self.cache.at(revision).key(presented.id());
         let key = match kept {
             Some(key) => key,
             None => {
                 let key = self.store.key(presented.id()).await?.map(Arc::new);
-                let id = presented.id().to_owned();
                 self.cache
-                    .keep(revision, |read| insert_bounded(&mut read.keys, id, key.clone()));
+                    .keep(revision, |read| read.keep_key(presented.id(), key.clone()));
                 key
             }
         };
@@ -197,4 +220,32 @@ fn insert_bounded<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, name: K, 
         map.clear();
     }
     map.insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_no_key_are_bounded_and_push_out_no_key() {
+        let key = Arc::new(StoredKey {
+            id: "known".to_owned(),
+            mac: [0; 32],
+            person: Person {
+                id: "person".to_owned(),
+                name: "person".to_owned(),
+            },
+            expires_at: None,
+            revoked_at: None,
+        });
+        let mut read = Read::default();
+        read.keep_key("known", Some(key));
+        for id in 0..=MAX_CACHED {
+            read.keep_key(&id.to_string(), None);
+            assert!(read.unknown_keys.len() <= MAX_CACHED);
+        }
+        assert!(read.key("known").is_some_and(|key| key.is_some()));
+        assert!(read.key(&MAX_CACHED.to_string()).is_some_and(|key| key.is_none()));
+        assert!(read.key("never asked for").is_none());
+    }
 }
