@@ -145,6 +145,57 @@ fn hostile() -> Vec<(&'static str, String)> {
             "long keys by name",
             loops(&format!("{{{{ dict({}=1)|length }}}}", "k".repeat(250)), 100_000).repeat(4),
         ),
+        (
+            "numbers from long strings",
+            format!(
+                "{{% set x = '0' * 1000 * 20000 %}}{}",
+                loops("{{ x|int }}{{ x|float }}", 10000)
+            ),
+        ),
+        (
+            "the case of a long string",
+            format!(
+                "{{% set x = '0' * 1000 * 20000 %}}{}",
+                loops("{{ x is lower }}{{ x is upper }}", 10000)
+            ),
+        ),
+        (
+            "affixes by the thousand",
+            format!(
+                "{{% set t = 'a' * 1000 * 1000 %}}{}",
+                loops("{{ (t ~ 'b').startswith((t[1:] ~ 'c',) * 100000) }}", 1000)
+            ),
+        ),
+        (
+            "long needles",
+            format!(
+                "{{% set t = 'a' * 1000 * 10000 %}}{}",
+                loops("{{ t in 'a' }}{{ 'a'.find(t) }}{{ 'a'.replace(t, '') }}", 10000)
+            ),
+        ),
+        ("a long name", format!("{{{{ {} }}}}", "a".repeat(100_000))),
+        (
+            "fields by the thousand",
+            loops(
+                &format!(
+                    "{{{{ ('{{z}}' * 10000).format({}z=1)|length }}}}",
+                    (0..10000).map(|n| format!("a{n}=1,")).collect::<String>()
+                ),
+                1000,
+            ),
+        ),
+        (
+            "characters of a long string",
+            "{% set x = 'a' * 1000 * 10000 %}{{ x|list|length }}".into(),
+        ),
+        (
+            "many parts",
+            "{% set x = ' a' * 1000 * 10000 %}{{ x.split()|length }}".into(),
+        ),
+        (
+            "many lines",
+            "{% set x = '\n' * 20000000 %}{{ x.splitlines()|length }}".into(),
+        ),
         ("a billion steps", billion),
         ("100 MB of output", loops("{{ 'x' * 1000000 }}", 100)),
         (

@@ -137,7 +137,7 @@ pub(super) fn slice(of: &Value, bounds: &[Option<Value>; 3], budget: &Budget) ->
             }
         }
         Value::Str(text) => {
-            budget.hold(text.len() * 8)?;
+            budget.hold(text.len() * 8 + text.cost())?;
             let starts: Vec<usize> = text.as_str().char_indices().map(|(at, _)| at).collect();
             let picked = picks(numbers, starts.len())?;
             let end_of = |at: usize| starts.get(at + 1).copied().unwrap_or(text.len());
@@ -191,7 +191,7 @@ pub(super) fn contains(of: &Value, item: &Value, budget: &Budget) -> Result<bool
             let Some(part) = item.as_text() else {
                 return Err(other(format!("{} in a str", item.kind())));
             };
-            budget.work(text.len() / 16)?;
+            budget.work(text.len() / 16 + part.len() / 8)?;
             Ok(text.as_str().contains(part.as_str()))
         }
         Value::Dict(dict) => dict.get(item, budget).map(|found| found.is_some()),

@@ -22,7 +22,7 @@ fn too_large() -> Fault {
 pub(super) fn binary(op: BinaryOp, left: &Value, right: &Value, budget: &Budget) -> Result<Value, Fault> {
     match (op, left, right) {
         (BinaryOp::Add, Value::Str(left), Value::Str(right)) => {
-            budget.hold(left.len() + right.len())?;
+            budget.hold(left.cost() + right.cost())?;
             let mut text = left.as_ref().clone();
             text.push(right);
             return Ok(Value::Str(Arc::new(text)));
@@ -80,7 +80,7 @@ fn repeat(what: &Value, times: &Value, budget: &Budget) -> Result<Value, Fault> 
     let times = usize::try_from(times.as_int().unwrap_or(0).max(0)).map_err(|_| Fault::OverLimit)?;
     match what {
         Value::Str(text) => {
-            budget.hold(text.len().saturating_mul(times))?;
+            budget.hold(text.cost().saturating_mul(times))?;
             budget.work(if text.len() > 0 { times } else { 0 })?;
             let mut out = Text::default();
             for _ in 0..if text.len() > 0 { times } else { 0 } {

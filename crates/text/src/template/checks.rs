@@ -2,7 +2,7 @@
 
 use super::access;
 use super::call::CallArgs;
-use super::fault::Fault;
+use super::fault::{Budget, Fault};
 use super::render::Renderer;
 use super::syntax::CompareOp;
 use super::value::{Value, other};
@@ -46,7 +46,7 @@ pub(super) fn apply(
         _ if !args.positional.is_empty() || !args.named.is_empty() => {
             Err(other(format!("the test '{name}' takes no argument")))
         }
-        _ => kind(name, value),
+        _ => kind(name, value, renderer.budget),
     }
 }
 
@@ -57,8 +57,11 @@ fn argument<'a>(name: &str, args: &'a CallArgs) -> Result<&'a Value, Fault> {
     }
 }
 
-fn kind(name: &str, value: &Value) -> Result<bool, Fault> {
+fn kind(name: &str, value: &Value, budget: &Budget) -> Result<bool, Fault> {
     let text = value.as_text().map(|text| text.as_str());
+    if matches!(name, "lower" | "upper") {
+        budget.work(text.map_or(0, |text| text.len() / 8))?;
+    }
     Ok(match name {
         "defined" => !matches!(value, Value::Undefined(_)),
         "undefined" => matches!(value, Value::Undefined(_)),

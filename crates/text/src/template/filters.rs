@@ -71,7 +71,7 @@ fn text_filter(
     args: CallArgs,
 ) -> Result<Value, Fault> {
     let text = text_of(renderer, value)?;
-    renderer.budget.hold(text.len() * 2)?;
+    renderer.budget.hold(text.cost() * 2)?;
     renderer.budget.work(text.len() / 8)?;
     match name {
         "trim" => {
@@ -176,7 +176,7 @@ fn indent(renderer: &mut Renderer<'_>, text: &Arc<Text>, args: CallArgs) -> Resu
     let mut out = Text::default();
     for (idx, line) in lines.items(renderer.budget)?.iter().enumerate() {
         let line = text_of(renderer, line)?;
-        renderer.budget.hold(indention.len() + line.len() + 1)?;
+        renderer.budget.hold(indention.cost() + line.cost() + 1)?;
         if idx > 0 {
             out.push_inside("\n");
         }
@@ -189,6 +189,11 @@ fn indent(renderer: &mut Renderer<'_>, text: &Arc<Text>, args: CallArgs) -> Resu
 }
 
 fn number_filter(renderer: &Renderer<'_>, name: &str, value: &Value, args: CallArgs) -> Result<Value, Fault> {
+    if let Value::Str(text) = value {
+        // Reading a number looks at the whole string, and copies it.
+        renderer.budget.hold(text.len())?;
+        renderer.budget.work(text.len() / 8)?;
+    }
     match name {
         "abs" => match (value.as_int(), value) {
             (Some(int), _) => int

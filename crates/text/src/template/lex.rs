@@ -30,6 +30,9 @@ pub(super) struct SyntaxError {
 
 pub(super) type Tokens = Vec<(Token, u32)>;
 
+/// Longest name (bytes): every look-up reads the whole of it.
+const MAX_NAME_BYTES: usize = 256;
+
 /// Longest first, so that the first that fits is right.
 const OPERATORS: [&str; 26] = [
     "**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "(", ")", "[", "]", "{", "}", "<", ">",
@@ -224,6 +227,11 @@ impl<'s> Lexer<'s> {
             let len = rest
                 .find(|char: char| !char.is_alphanumeric() && char != '_')
                 .unwrap_or(rest.len());
+            if len > MAX_NAME_BYTES {
+                return self.fail(format!(
+                    "a name of {len} bytes, more than the {MAX_NAME_BYTES} allowed"
+                ));
+            }
             self.push(Token::Name(rest[..len].to_owned()));
             self.advance(len);
             return Ok(());

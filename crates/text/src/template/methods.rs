@@ -49,6 +49,9 @@ pub(super) const STR: [&str; 37] = [
     "upper",
     "zfill",
 ];
+/// The bytes that a short string takes as a value of its own, with what the allocator adds.
+pub(super) const PART_BYTES: usize = 256;
+
 pub(super) const DICT: [&str; 5] = ["copy", "get", "items", "keys", "values"];
 pub(super) const LIST: [&str; 3] = ["copy", "count", "index"];
 
@@ -61,7 +64,7 @@ pub(super) fn call(
     match of {
         Value::Str(text) => {
             // Every method looks at the whole string at most a few times, and makes at most a few copies.
-            renderer.budget.hold(text.len() * 2)?;
+            renderer.budget.hold(text.cost() * 2)?;
             renderer.budget.work(text.len() / 8)?;
             call_str(renderer, text, name, args)
         }
@@ -149,6 +152,13 @@ fn wanted(value: Option<Value>, method: &str) -> Result<Arc<Text>, Fault> {
     }
 }
 
+/// A string that a method searches for or compares with, and its whole length paid for.
+fn needle(value: Option<Value>, method: &str, budget: &Budget) -> Result<Arc<Text>, Fault> {
+    let text = wanted(value, method)?;
+    budget.work(text.len() / 8)?;
+    Ok(text)
+}
+
 fn call_str(
     renderer: &mut Renderer<'_>,
     text: &Arc<Text>,
@@ -173,8 +183,8 @@ fn call_str(
             ))
         }
         "split" | "rsplit" | "splitlines" | "partition" | "rpartition" => split(renderer, text, name, args),
-        "startswith" | "endswith" => affix(text, name, args),
-        "find" | "rfind" | "index" | "count" => search(text, name, args),
+        "startswith" | "endswith" => affix(renderer.budget, text, name, args),
+        "find" | "rfind" | "index" | "count" => search(renderer.budget, text, name, args),
         "replace" => {
             let [old, new, count] = args.bind(name, ["old", "new", "count"])?;
             let (old, new) = (wanted(old, name)?, wanted(new, name)?);
@@ -183,7 +193,7 @@ fn call_str(
         }
         "removeprefix" | "removesuffix" => {
             let [affix] = args.bind(name, ["affix"])?;
-            let affix = wanted(affix, name)?;
+            let affix = needle(affix, name, renderer.budget)?;
             text_value(text.part(|str| {
                 let kept = if name == "removeprefix" {
                     str.strip_prefix(affix.as_str())
@@ -242,10 +252,16 @@ pub(super) fn replace(
     } else {
         usize::try_from(count).unwrap_or(usize::MAX)
     };
-    budget.work(text.len() / 8)?;
+    budget.work(text.len() / 8 + old.len() / 8)?;
     let n_matches = text.as_str().matches(old.as_str()).take(limit).count();
     budget.work(n_matches)?;
-    budget.hold(n_matches.saturating_mul(new.len()).saturating_add(text.len()))?;
+    // Each replacement may also cut a range from outside in two.
+    let span = size_of::<Range<usize>>();
+    budget.hold(
+        n_matches
+            .saturating_mul(new.cost() + span)
+            .saturating_add(text.cost()),
+    )?;
     Ok(text.replace(old.as_str(), new, limit))
 }
 
@@ -255,7 +271,7 @@ pub(super) fn join(renderer: &Renderer<'_>, items: &[Value], between: &Text) -> 
     for (idx, item) in items.iter().enumerate() {
         let item = print::to_text(renderer, item)?;
         renderer.budget.work(1)?;
-        renderer.budget.hold(item.len() + between.len())?;
+        renderer.budget.hold(item.cost() + between.cost())?;
         if idx > 0 {
             out.push(between);
         }
@@ -270,11 +286,12 @@ fn split(renderer: &Renderer<'_>, text: &Text, name: &str, args: CallArgs) -> Re
     let mut ranges: Vec<Range<usize>> = match name {
         "splitlines" => {
             let [keep] = args.bind(name, ["keepends"])?;
-            lines(str, keep.is_some_and(|keep| keep.truthy()))
+            lines(str, keep.is_some_and(|keep| keep.truthy()), budget)?
         }
         "partition" | "rpartition" => {
             let [sep] = args.bind(name, ["sep"])?;
-            let sep = wanted(sep, name)?;
+            let sep = needle(sep, name, budget)?;
+            pay_for_parts(3, budget)?;
             let at = if name == "partition" {
                 str.find(sep.as_str())
             } else {
@@ -294,19 +311,17 @@ fn split(renderer: &Renderer<'_>, text: &Text, name: &str, args: CallArgs) -> Re
             let max = max.unwrap_or(usize::MAX - 1);
             let from_right = name == "rsplit";
             match sep {
-                None | Some(Value::None) => split_blank(str, max, from_right),
+                None | Some(Value::None) => split_blank(str, max, from_right, budget)?,
                 sep => {
-                    let sep = wanted(sep, name)?;
+                    let sep = needle(sep, name, budget)?;
                     if sep.len() == 0 {
                         return Err(other("split by an empty str"));
                     }
-                    split_by(str, sep.as_str(), max, from_right)
+                    split_by(str, sep.as_str(), max, from_right, budget)?
                 }
             }
         }
     };
-    budget.work(ranges.len() * 4)?;
-    budget.hold(ranges.len() * 160)?;
     let items = ranges
         .drain(..)
         .map(|range| Value::Str(Arc::new(text.slice(range))))
@@ -318,7 +333,23 @@ fn split(renderer: &Renderer<'_>, text: &Text, name: &str, args: CallArgs) -> Re
     }
 }
 
-fn split_by(str: &str, sep: &str, max: usize, from_right: bool) -> Vec<Range<usize>> {
+/// Pays for parts of a string before they are collected: the range of each, the value it becomes and that value's own
+/// allocations.
+fn pay_for_parts(n_parts: usize, budget: &Budget) -> Result<(), Fault> {
+    budget.work(n_parts * 4)?;
+    budget.hold(n_parts * PART_BYTES)
+}
+
+fn split_by(
+    str: &str,
+    sep: &str,
+    max: usize,
+    from_right: bool,
+    budget: &Budget,
+) -> Result<Vec<Range<usize>>, Fault> {
+    budget.work(str.len() / 8)?;
+    let n_separators = str.matches(sep).take(max).count();
+    pay_for_parts(n_separators + 1, budget)?;
     let span = |part: &str| {
         let start = part.as_ptr() as usize - str.as_ptr() as usize;
         start..start + part.len()
@@ -326,14 +357,14 @@ fn split_by(str: &str, sep: &str, max: usize, from_right: bool) -> Vec<Range<usi
     if from_right {
         let mut parts: Vec<_> = str.rsplitn(max + 1, sep).map(span).collect();
         parts.reverse();
-        parts
+        Ok(parts)
     } else {
-        str.splitn(max + 1, sep).map(span).collect()
+        Ok(str.splitn(max + 1, sep).map(span).collect())
     }
 }
 
 /// Splits at runs of white space, with none at the ends.
-fn split_blank(str: &str, max: usize, from_right: bool) -> Vec<Range<usize>> {
+fn split_blank(str: &str, max: usize, from_right: bool, budget: &Budget) -> Result<Vec<Range<usize>>, Fault> {
     let mut parts = Vec::new();
     let (mut start, mut end) = (0, str.len());
     loop {
@@ -347,6 +378,7 @@ fn split_blank(str: &str, max: usize, from_right: bool) -> Vec<Range<usize>> {
         if rest.is_empty() {
             break;
         }
+        pay_for_parts(1, budget)?;
         let border = if from_right {
             rest.rfind(is_python_space)
         } else {
@@ -371,15 +403,17 @@ fn split_blank(str: &str, max: usize, from_right: bool) -> Vec<Range<usize>> {
     if from_right {
         parts.reverse();
     }
-    parts
+    Ok(parts)
 }
 
-fn lines(str: &str, keep_ends: bool) -> Vec<Range<usize>> {
+fn lines(str: &str, keep_ends: bool, budget: &Budget) -> Result<Vec<Range<usize>>, Fault> {
     let is_end =
         |char: char| matches!(char, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut parts = Vec::new();
     let mut start = 0;
+    pay_for_parts(1, budget)?;
     while let Some(at) = str[start..].find(is_end).map(|at| at + start) {
+        pay_for_parts(1, budget)?;
         let len = if str[at..].starts_with("\r\n") {
             2
         } else {
@@ -391,18 +425,19 @@ fn lines(str: &str, keep_ends: bool) -> Vec<Range<usize>> {
     if start < str.len() {
         parts.push(start..str.len());
     }
-    parts
+    Ok(parts)
 }
 
-fn affix(text: &Text, name: &str, args: CallArgs) -> Result<Value, Fault> {
+fn affix(budget: &Budget, text: &Text, name: &str, args: CallArgs) -> Result<Value, Fault> {
     let [affix] = args.bind(name, ["affix"])?;
-    let options = match affix {
-        Some(Value::List(list)) if list.tuple => list.items.clone(),
-        Some(value) => vec![value],
+    let options = match &affix {
+        Some(Value::List(list)) if list.tuple => &list.items[..],
+        Some(value) => std::slice::from_ref(value),
         None => return Err(other(format!("{name} needs an argument"))),
     };
     for option in options {
-        let option = wanted(Some(option), name)?;
+        budget.work(1)?;
+        let option = needle(Some(option.clone()), name, budget)?;
         let str = text.as_str();
         let found = if name == "startswith" {
             str.starts_with(option.as_str())
@@ -416,9 +451,9 @@ fn affix(text: &Text, name: &str, args: CallArgs) -> Result<Value, Fault> {
     Ok(Value::Bool(false))
 }
 
-fn search(text: &Text, name: &str, args: CallArgs) -> Result<Value, Fault> {
+fn search(budget: &Budget, text: &Text, name: &str, args: CallArgs) -> Result<Value, Fault> {
     let [part] = args.bind(name, ["sub"])?;
-    let part = wanted(part, name)?;
+    let part = needle(part, name, budget)?;
     let (str, part) = (text.as_str(), part.as_str());
     if name == "count" {
         return Ok(Value::Int(str.matches(part).count() as i128));
@@ -446,7 +481,7 @@ fn pad(budget: &Budget, text: &Text, name: &str, args: CallArgs) -> Result<Value
     };
     let missing = width.saturating_sub(text.as_str().chars().count() as i128).max(0);
     let missing = usize::try_from(missing).map_err(|_| Fault::OverLimit)?;
-    budget.hold(missing.saturating_mul(fill.len()))?;
+    budget.hold(missing.saturating_mul(fill.cost()))?;
     budget.work(missing)?;
     let left = match name {
         "ljust" => 0,

@@ -72,7 +72,7 @@ impl<'t> Renderer<'t> {
     }
 
     fn write(&mut self, text: &Text) -> Result<(), Fault> {
-        self.budget.hold(text.len())?;
+        self.budget.hold(text.cost())?;
         if let Some(output) = self.outputs.last_mut() {
             output.push(text);
         }

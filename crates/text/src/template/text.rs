@@ -36,6 +36,11 @@ impl Text {
         self.chars.len()
     }
 
+    /// The bytes that a copy takes, for the budget.
+    pub(super) fn cost(&self) -> usize {
+        self.chars.len() + self.outside.len() * size_of::<Range<usize>>()
+    }
+
     /// What it is made of: the string and the ranges from outside.
     pub(super) fn into_parts(self) -> (String, Vec<Range<usize>>) {
         (self.chars, self.outside)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::fault::{Budget, Fault};
+use super::methods::PART_BYTES;
 use super::text::Text;
 
 /// Containers nest at most this deep.
@@ -246,21 +247,27 @@ impl Value {
 
     /// The items that a loop over it sees.
     pub(super) fn items(&self, budget: &Budget) -> Result<Vec<Value>, Fault> {
-        let items: Vec<Value> = match self {
+        let hold = |n_items: usize| budget.hold(n_items * size_of::<Value>());
+        Ok(match self {
             Value::Undefined(_) => Vec::new(),
-            Value::List(list) => list.items.clone(),
-            Value::Dict(dict) => dict.entries.iter().map(|(key, _)| key.clone()).collect(),
+            Value::List(list) => {
+                hold(list.items.len())?;
+                list.items.clone()
+            }
+            Value::Dict(dict) => {
+                hold(dict.entries.len())?;
+                dict.entries.iter().map(|(key, _)| key.clone()).collect()
+            }
             Value::Str(text) => {
-                budget.hold(text.len() * 64)?;
                 let str = text.as_str();
+                budget.work(str.len() / 16)?;
+                budget.hold(str.chars().count() * PART_BYTES)?;
                 str.char_indices()
                     .map(|(at, char)| Value::Str(Arc::new(text.slice(at..at + char.len_utf8()))))
                     .collect()
             }
             other_value => return Err(other(format!("{} cannot be looped over", other_value.kind()))),
-        };
-        budget.hold(items.len() * size_of::<Value>())?;
-        Ok(items)
+        })
     }
 }
 

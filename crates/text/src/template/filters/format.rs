@@ -16,6 +16,7 @@ pub(in crate::template) fn printf(format: &Text, args: &[Value], budget: &Budget
     let str = format.as_str();
     let mut at = 0;
     while let Some(sign) = str[at..].find('%').map(|found| found + at) {
+        budget.work(1)?;
         budget.hold(sign - at)?;
         out.push_slice(format, at..sign);
         let spec = &str[sign + 1..];
@@ -39,7 +40,7 @@ pub(in crate::template) fn printf(format: &Text, args: &[Value], budget: &Budget
             .ok_or_else(|| other("not enough values for a format"))?;
         match (kind, value) {
             ('s', Value::Str(text)) if precision.is_none() => {
-                budget.hold(text.len())?;
+                budget.hold(text.cost())?;
                 out.push(text);
             }
             ('s' | 'r', value) if precision.is_none() => print::repr(value, &mut out, budget)?,
@@ -62,7 +63,7 @@ pub(in crate::template) fn printf(format: &Text, args: &[Value], budget: &Budget
     if args.next().is_some() {
         return Err(other("too many values for a format"));
     }
-    budget.hold(format.len())?;
+    budget.hold(format.cost())?;
     out.push_slice(format, at..format.len());
     Ok(Value::Str(Arc::new(out)))
 }
@@ -77,6 +78,7 @@ pub(in crate::template) fn format_braces(
     let str = format.as_str();
     let (mut at, mut next) = (0, 0);
     while let Some(brace) = str[at..].find(['{', '}']).map(|found| found + at) {
+        renderer.budget.work(1)?;
         renderer.budget.hold(brace - at + 1)?;
         out.push_slice(format, at..brace);
         let rest = &str[brace..];
@@ -95,6 +97,7 @@ pub(in crate::template) fn format_braces(
         } else if let Ok(index) = field.parse::<usize>() {
             args.positional.get(index)
         } else {
+            renderer.budget.work(1 + args.named.len())?;
             args.named
                 .iter()
                 .find(|(name, _)| name == field)
@@ -102,11 +105,11 @@ pub(in crate::template) fn format_braces(
         };
         let value = value.ok_or_else(|| other(format!("the format field {{{field}}} has no value")))?;
         let text = print::to_text(renderer, value)?;
-        renderer.budget.hold(text.len())?;
+        renderer.budget.hold(text.cost())?;
         out.push(&text);
         at = brace + len + 1;
     }
-    renderer.budget.hold(format.len())?;
+    renderer.budget.hold(format.cost())?;
     out.push_slice(format, at..format.len());
     Ok(Value::Str(Arc::new(out)))
 }

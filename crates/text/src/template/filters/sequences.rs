@@ -8,7 +8,7 @@ use crate::template::fault::{Budget, Fault};
 use crate::template::render::Renderer;
 use crate::template::text::Text;
 use crate::template::value::{Value, other};
-use crate::template::{checks, methods};
+use crate::template::{access, checks, methods};
 
 pub(super) fn apply(
     renderer: &mut Renderer<'_>,
@@ -75,6 +75,9 @@ fn plain(renderer: &mut Renderer<'_>, name: &str, value: &Value, args: CallArgs)
         ("items", Value::Dict(_)) => methods::call(renderer, value, "items", CallArgs::default()),
         ("items", _) => Err(other(format!("items of {}", value.kind()))),
         ("list", _) => Value::list(value.items(budget)?, budget),
+        // An index reads the string; its characters as values would cost hundreds of bytes each.
+        ("first", Value::Str(_)) => access::index(renderer, value, &Value::Int(0)),
+        ("last", Value::Str(_)) => access::index(renderer, value, &Value::Int(-1)),
         ("first", _) => match value.items(budget)?.into_iter().next() {
             Some(first) => Ok(first),
             None => Value::missing("the first item", budget),

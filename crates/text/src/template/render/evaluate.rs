@@ -89,7 +89,7 @@ impl<'t> Renderer<'t> {
                 for part in parts {
                     let value = self.eval(part)?;
                     let part = print::to_text(self, &value)?;
-                    self.budget.hold(part.len())?;
+                    self.budget.hold(part.cost())?;
                     text.push(&part);
                 }
                 Ok(Value::Str(Arc::new(text)))
