@@ -72,6 +72,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether it takes submissions: false once it is shut down or has failed, and it never is true again then.
+    pub fn is_running(&self) -> bool {
+        self.thread.shared.lock().state == State::Running
+    }
+
     /// Numbers as of the last step.
     pub fn stats(&self) -> Stats {
         let inbox = self.thread.shared.lock();

@@ -193,6 +193,7 @@ impl ApiError {
             }
             InferenceError::Overloaded => ApiError::overloaded("engine_overloaded", retry_after_s),
             InferenceError::ShuttingDown => ApiError::overloaded("shutting_down", None),
+            InferenceError::Failed(detail) => ApiError::overloaded("engine_failed", None).with_detail(detail),
             InferenceError::Fault(detail) => ApiError::server_error(detail),
         }
     }

@@ -92,6 +92,9 @@ pub enum InferenceError {
     /// The upstream is going away.
     #[error("the engine is shutting down")]
     ShuttingDown,
+    /// The upstream has failed as a whole and answers nothing any more; the text is for the log.
+    #[error("the upstream has failed: {0}")]
+    Failed(String),
     /// A fault of ours or of the upstream's; the text is for the log.
     #[error("fault: {0}")]
     Fault(String),

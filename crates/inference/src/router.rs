@@ -70,6 +70,14 @@ impl Router {
             .collect()
     }
 
+    /// The models whose upstream cannot answer, sorted by name.
+    pub fn down(&self) -> impl Iterator<Item = &str> {
+        let entries = self.deployments.iter();
+        entries
+            .filter(|(_, to)| !to.upstream.is_up())
+            .map(|(name, _)| name.as_str())
+    }
+
     /// Hands the request to who answers for its model. Dropping the future or the stream cancels it.
     ///
     /// # Errors

@@ -74,7 +74,7 @@ pub const ROUTES: &[Route] = &[
         path: "/ready",
         method: "GET",
         access: Access::Open,
-        summary: "Whether it takes requests: models loaded, not draining",
+        summary: "Whether it takes requests: models loaded, engines up, not draining",
         example: None,
         handler: || get(health::ready),
     },

@@ -1,7 +1,10 @@
 //! Every route in the list keeps the same rules, whichever it is.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use tokenmill_gateway::{Access, ROUTES, Route};
+use tokenmill_inference::InferenceError;
 
 use crate::client::Call;
 use crate::scripted::{Scripted, Step, started};
@@ -134,6 +137,26 @@ async fn folded_equals_streamed() {
         assert_eq!(chunks.last().expect("a chunk")["usage"], whole["usage"]);
         assert_eq!(chunks[0]["system_fingerprint"], whole["system_fingerprint"]);
     }
+}
+
+#[tokio::test]
+async fn a_failed_engine_is_not_ready() {
+    let upstream = Scripted::new(|_| Err(InferenceError::Failed("a secret reason".into())));
+    let server = TestServer::start(upstream.clone()).await;
+    assert_eq!(server.get("/ready").await.status, 200);
+    upstream.is_up.store(false, Ordering::SeqCst);
+    for reply in [
+        server.get("/ready").await,
+        server.chat(&json!({})).send(server.at).await,
+    ] {
+        assert_eq!(
+            (reply.status, &reply.error()["code"]),
+            (503, &json!("engine_failed"))
+        );
+        assert!(!reply.text().contains("secret"), "that is for the log");
+        assert_eq!(reply.header("retry-after"), None, "it does not pass by itself");
+    }
+    assert_eq!(server.get("/health").await.status, 200);
 }
 
 #[tokio::test]

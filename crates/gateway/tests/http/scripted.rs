@@ -1,6 +1,6 @@
 //! An upstream that says what a test tells it to.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
@@ -30,6 +30,7 @@ pub(crate) struct Scripted {
     script: Script,
     /// Streams that have not been dropped.
     pub(crate) n_live: Arc<AtomicUsize>,
+    pub(crate) is_up: AtomicBool,
     /// Every request, in order.
     pub(crate) requests: Mutex<Vec<Request>>,
 }
@@ -42,6 +43,7 @@ impl Scripted {
         Arc::new(Scripted {
             script: Arc::new(script),
             n_live,
+            is_up: AtomicBool::new(true),
             requests,
         })
     }
@@ -147,6 +149,10 @@ impl Upstream for Scripted {
                 }
             })))
         })
+    }
+
+    fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::SeqCst)
     }
 
     fn stats(&self, model: &str) -> Option<UpstreamStats> {

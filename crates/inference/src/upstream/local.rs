@@ -306,6 +306,10 @@ impl Upstream for LocalUpstream {
         self.begin(request).boxed()
     }
 
+    fn is_up(&self) -> bool {
+        self.engine.is_running()
+    }
+
     fn stats(&self, _model: &str) -> Option<UpstreamStats> {
         let stats = self.engine.stats();
         Some(UpstreamStats {
@@ -404,10 +408,10 @@ fn refused(error: SubmitError) -> InferenceError {
             let fault = format!("must be from {low} to {high} for this model, and is {value}");
             InvalidRequest::new(parameter, fault).into()
         }
-        SubmitError::Failed
-        | SubmitError::EmptyPrompt
-        | SubmitError::NothingToGenerate
-        | SubmitError::UnknownToken { .. } => InferenceError::Fault(error.to_string()),
+        SubmitError::Failed => InferenceError::Failed(error.to_string()),
+        SubmitError::EmptyPrompt | SubmitError::NothingToGenerate | SubmitError::UnknownToken { .. } => {
+            InferenceError::Fault(error.to_string())
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub trait Upstream: Send + Sync {
     /// request that nobody reads within one step.
     fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>>;
 
+    /// Whether it can answer at all. One that is only busy is up.
+    fn is_up(&self) -> bool;
+
     /// How busy it is with one of its models; `None` where it cannot say.
     fn stats(&self, model: &str) -> Option<UpstreamStats>;
 }
