@@ -145,17 +145,26 @@ impl ChatRequest {
             .unwrap_or(false);
         let answer = answer_form(&mut fields)?;
         // Names the caller's own end user. It changes nothing in the answer and is kept nowhere.
-        fields.optional("user", |value, path| name(path, value))?;
+        fields.optional("user", |value, path| short_text(path, value))?;
         fields.finish(NOT_SUPPORTED)?;
         Ok(ChatRequest { draft, answer })
     }
 }
 
 fn name(path: &str, value: Json) -> Result<String, ApiError> {
+    let name = short_text(path, value)?;
+    if name.is_empty() {
+        let message = format!("'{path}' must have 1 to {MAX_NAME_BYTES} bytes, and has none");
+        return Err(ApiError::parameter("invalid_value", path, message));
+    }
+    Ok(name)
+}
+
+fn short_text(path: &str, value: Json) -> Result<String, ApiError> {
     let name = value.string(path, "a string")?;
-    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+    if name.len() > MAX_NAME_BYTES {
         let message = format!(
-            "'{path}' must have 1 to {MAX_NAME_BYTES} bytes, and has {}",
+            "'{path}' must have at most {MAX_NAME_BYTES} bytes, and has {}",
             name.len()
         );
         return Err(ApiError::parameter("invalid_value", path, message));
@@ -435,6 +444,14 @@ mod tests {
             let request = accepted(&json!({ name: null }));
             assert_eq!(request.draft.sampling, RequestSampling::default(), "{name}");
         }
+    }
+
+    #[test]
+    fn an_empty_user_is_nobody_and_a_long_one_is_refused() {
+        accepted(&json!({"user": ""}));
+        let long = body(&json!({"user": "x".repeat(MAX_NAME_BYTES + 1)}));
+        let error = ChatRequest::parse(&long).expect_err("over the limit");
+        assert_eq!(error.param.as_deref(), Some("user"));
     }
 
     #[test]
