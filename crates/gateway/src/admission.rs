@@ -4,7 +4,7 @@
 //! concurrency limits do, would let slow streams pile up without bound.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -92,48 +92,83 @@ fn invalid_project() -> ApiError {
     ApiError::parameter("invalid_project", "OpenAI-Project", message)
 }
 
-/// Requests in flight, by project and model.
+/// What is in flight: for each project and model the sequences, for a request takes as many of the engine's places as
+/// it has choices; and for each project the requests that are still being read, whose model is not known yet.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     limit: usize,
-    counts: Mutex<HashMap<Place, usize>>,
+    counts: Mutex<Counts>,
     /// Told whenever the last permit comes back.
     idle: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Projects come and go; the map holds only those that are at it.
+    places: HashMap<Place, usize>,
+    n_permits: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Place {
     project_id: String,
-    model: String,
+    /// `None` while the request is being read.
+    model: Option<String>,
 }
 
 impl InFlight {
     pub(crate) fn new(limit: usize) -> InFlight {
         InFlight {
             limit,
-            counts: Mutex::new(HashMap::new()),
+            counts: Mutex::default(),
             idle: Notify::new(),
         }
     }
 
-    /// One more request of this project for this model; `None` where there are as many as may be.
-    pub(crate) fn admit(self: &Arc<Self>, project: &Project, model: &str) -> Option<Permit> {
+    /// One more request of this project whose body is read. As many as could be admitted for one model may be read
+    /// together, so that callers without an answer cannot fill the memory with bodies.
+    pub(crate) fn read(self: &Arc<Self>, project: &Project) -> Result<Permit, Concurrency> {
+        self.take(project, None, 1)
+    }
+
+    /// `n` more sequences of this project for this model.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        project: &Project,
+        model: &str,
+        n: usize,
+    ) -> Result<Permit, Concurrency> {
+        self.take(project, Some(model.to_owned()), n)
+    }
+
+    fn take(
+        self: &Arc<Self>,
+        project: &Project,
+        model: Option<String>,
+        n: usize,
+    ) -> Result<Permit, Concurrency> {
         let place = Place {
             project_id: project.id.clone(),
-            model: model.to_owned(),
+            model,
         };
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(place.clone()).or_default();
-        if *count >= self.limit {
-            return None;
+        let mut counts = self.lock();
+        let n_before = counts.places.get(&place).copied().unwrap_or(0);
+        let n_left = self.limit.saturating_sub(n_before);
+        let concurrency = |remaining| Concurrency {
+            limit: self.limit,
+            remaining,
+        };
+        if n > n_left {
+            return Err(concurrency(n_left));
         }
-        *count += 1;
-        let remaining = self.limit - *count;
+        counts.places.insert(place.clone(), n_before + n);
+        counts.n_permits += 1;
         drop(counts);
-        Some(Permit {
+        Ok(Permit {
             in_flight: self.clone(),
             place,
-            remaining,
+            n,
+            concurrency: concurrency(n_left - n),
         })
     }
 
@@ -153,13 +188,30 @@ impl InFlight {
         }
     }
 
-    /// Over all projects and models.
+    /// Requests over all projects and models, those that are being read among them.
     pub(crate) fn total(&self) -> usize {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .sum()
+        self.lock().n_permits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much may be in flight together, in sequences, and how much of it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Concurrency {
+    limit: usize,
+    remaining: usize,
+}
+
+impl Concurrency {
+    /// Tells the caller about the limit that holds now. Limits of rates are not among them until there are any.
+    pub(crate) fn describe(self, headers: &mut HeaderMap) {
+        let limit = HeaderName::from_static("x-ratelimit-limit-concurrency");
+        let remaining = HeaderName::from_static("x-ratelimit-remaining-concurrency");
+        headers.insert(limit, HeaderValue::from(self.limit));
+        headers.insert(remaining, HeaderValue::from(self.remaining));
     }
 }
 
@@ -168,35 +220,22 @@ impl InFlight {
 pub(crate) struct Permit {
     in_flight: Arc<InFlight>,
     place: Place,
-    /// How many more this project and model could have had when this one was given.
-    remaining: usize,
-}
-
-impl Permit {
-    /// Tells the caller about the limit that holds now. Limits of rates are not among them until there are any.
-    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
-        let limit = HeaderName::from_static("x-ratelimit-limit-concurrency");
-        let remaining = HeaderName::from_static("x-ratelimit-remaining-concurrency");
-        headers.insert(limit, HeaderValue::from(self.in_flight.limit));
-        headers.insert(remaining, HeaderValue::from(self.remaining));
-    }
+    n: usize,
+    /// What was left when this one was given.
+    pub(crate) concurrency: Concurrency,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self
-            .in_flight
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.place) {
-            *count -= 1;
-            // Projects come and go; the map holds only those that are at it.
+        let mut counts = self.in_flight.lock();
+        if let Some(count) = counts.places.get_mut(&self.place) {
+            *count -= self.n;
             if *count == 0 {
-                counts.remove(&self.place);
+                counts.places.remove(&self.place);
             }
         }
-        if counts.is_empty() {
+        counts.n_permits -= 1;
+        if counts.n_permits == 0 {
             self.in_flight.idle.notify_waiters();
         }
     }
@@ -220,19 +259,25 @@ mod tests {
     }
 
     #[test]
-    fn permits_are_counted_by_project_and_model_and_come_back() {
-        let in_flight = Arc::new(InFlight::new(2));
-        let first = in_flight.admit(&project("p"), "m").expect("the first of two");
-        let second = in_flight.admit(&project("p"), "m").expect("the second of two");
-        assert!(in_flight.admit(&project("p"), "m").is_none());
-        let other_model = in_flight.admit(&project("p"), "n").expect("another model");
-        let other_project = in_flight.admit(&project("q"), "m").expect("another project");
-        assert_eq!((first.remaining, second.remaining, in_flight.total()), (1, 0, 4));
-        drop(first);
-        drop(in_flight.admit(&project("p"), "m").expect("one came back"));
-        drop((second, other_model, other_project));
+    fn sequences_are_counted_by_project_and_model_and_come_back() {
+        let in_flight = Arc::new(InFlight::new(4));
+        let left = |remaining| Concurrency { limit: 4, remaining };
+        let admit = |name, model, n| in_flight.admit(&project(name), model, n);
+        let first = admit("p", "m", 1).expect("one of four");
+        let second = admit("p", "m", 2).expect("three of four");
+        assert_eq!((first.concurrency, second.concurrency), (left(3), left(1)));
+        assert_eq!(admit("p", "m", 2).expect_err("five of four"), left(1));
+        let third = admit("p", "m", 1).expect("four of four");
+        assert_eq!(admit("p", "m", 1).expect_err("full"), left(0));
+        let other_model = admit("p", "n", 4).expect("another model");
+        let other_project = admit("q", "m", 4).expect("another project");
+        let reading = in_flight.read(&project("p")).expect("reading is apart");
+        assert_eq!(in_flight.total(), 6, "requests, not sequences");
+        drop(second);
+        drop(admit("p", "m", 2).expect("two came back"));
+        drop((first, third, other_model, other_project, reading));
         assert_eq!(in_flight.total(), 0);
-        assert!(in_flight.counts.lock().expect("not poisoned").is_empty());
+        assert!(in_flight.lock().places.is_empty());
     }
 
     #[test]

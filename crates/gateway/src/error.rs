@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenmill_inference::{InferenceError, InvalidRequest};
 
+use crate::admission::Concurrency;
+
 /// An answer other than success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -22,6 +24,8 @@ pub(crate) struct ApiError {
     detail: Option<String>,
     /// Seconds, measured; `None` where nothing has been measured yet.
     retry_after_s: Option<u64>,
+    /// The limit that was reached.
+    concurrency: Option<Concurrency>,
 }
 
 /// The log's half of an error, beside the response.
@@ -55,6 +59,7 @@ impl ApiError {
             message: message.into(),
             detail: None,
             retry_after_s: None,
+            concurrency: None,
         }
     }
 
@@ -140,8 +145,8 @@ impl ApiError {
         )
     }
 
-    /// 429: too many requests of this project and model are in flight.
-    pub(crate) fn too_many_in_flight(retry_after_s: Option<u64>) -> ApiError {
+    /// 429: too much of this project is in flight for this model, or being read.
+    pub(crate) fn too_many_in_flight(concurrency: Concurrency, retry_after_s: Option<u64>) -> ApiError {
         let message = "Concurrency limit reached for requests";
         let error = ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -150,6 +155,7 @@ impl ApiError {
         );
         ApiError {
             retry_after_s,
+            concurrency: Some(concurrency),
             ..error
         }
     }
@@ -237,6 +243,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(concurrency) = self.concurrency {
+            concurrency.describe(headers);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750: the error attribute only when a token was presented at all.

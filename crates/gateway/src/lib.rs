@@ -42,7 +42,8 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// Seconds that a request's body may take to arrive.
     pub body_timeout_s: u64,
-    /// Requests of one project for one model that may be in flight together.
+    /// Sequences of one project for one model that may be in flight together: a request with `n` choices takes `n`. As
+    /// many requests of a project may be read together.
     pub max_in_flight: usize,
     /// Seconds without text after which a stream gets a comment, so that proxies keep it.
     pub keep_alive_s: u64,
@@ -134,7 +135,7 @@ impl Gateway {
         self.app.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Chat requests in flight: admitted, and the last byte not gone.
+    /// Chat requests in flight: known who asks, and the last byte not gone.
     #[must_use]
     pub fn n_in_flight(&self) -> usize {
         self.app.in_flight.total()

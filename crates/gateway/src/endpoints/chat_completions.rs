@@ -35,6 +35,10 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
+    let reading = app
+        .in_flight
+        .read(&caller.project)
+        .map_err(|concurrency| ApiError::too_many_in_flight(concurrency, None))?;
     let ChatRequest {
         mut draft,
         answer: form,
@@ -47,8 +51,10 @@ pub(super) async fn create(
         return Err(ApiError::unknown_model());
     }
     record.model(&model);
-    let permit = admit(&app, &caller, &model)?;
     let n_choices = request.n;
+    let permit = admit(&app, &caller, &model, n_choices)?;
+    // Not before: from the first byte to the last, the end of service waits for the request.
+    drop(reading);
     let events = app
         .models
         .start(request)
@@ -79,14 +85,19 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<ChatRequest,
     parsed.unwrap_or_else(|error| Err(ApiError::server_error(format!("reading the body: {error}"))))
 }
 
-fn admit(app: &App, caller: &Caller, model: &str) -> Result<Permit, ApiError> {
-    app.in_flight.admit(&caller.project, model).ok_or_else(|| {
-        let n_in_flight = app.in_flight.limit() as u64;
-        ApiError::too_many_in_flight(wait_for_a_place_s(
-            app.metrics.mean_duration_s(model),
-            n_in_flight,
-        ))
-    })
+fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Result<Permit, ApiError> {
+    let (n, limit) = (n_choices as usize, app.in_flight.limit());
+    if n > limit {
+        let message = format!("'n' is {n}; at most {limit} choices may be in flight together here");
+        return Err(ApiError::parameter("invalid_value", "n", message));
+    }
+    app.in_flight
+        .admit(&caller.project, model, n)
+        .map_err(|concurrency| {
+            // `n` sequences must end before this request fits.
+            let wait_s = wait_for_a_place_s(app.metrics.mean_duration_s(model), (limit / n.max(1)) as u64);
+            ApiError::too_many_in_flight(concurrency, wait_s)
+        })
 }
 
 fn refuse(app: &App, model: &str, error: InferenceError) -> ApiError {
@@ -112,7 +123,7 @@ async fn whole(
         .map(|(text, reason)| WholeChoice { text, reason })
         .collect();
     let mut response = Json(Completion::new(head, choices, folded.usage)).into_response();
-    permit.describe(response.headers_mut());
+    permit.concurrency.describe(response.headers_mut());
     Ok(response.map(|body| Holding::wrap(body, permit)))
 }
 
@@ -126,7 +137,7 @@ fn streamed(body: Body, permit: Permit) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx buffers answers by default, which would hold a stream back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    permit.describe(headers);
+    permit.concurrency.describe(headers);
     response.map(|_| Holding::wrap(body, permit))
 }
 

@@ -117,6 +117,8 @@ async fn requests_in_flight_are_limited_by_project_and_model() {
         (429, &json!("concurrency_limit_reached"))
     );
     assert_eq!(reply.error()["message"], "Concurrency limit reached for requests");
+    assert_eq!(reply.header("x-ratelimit-limit-concurrency"), Some("2"));
+    assert_eq!(reply.header("x-ratelimit-remaining-concurrency"), Some("0"));
     // One answer was measured, so there is a number.
     assert!(
         reply
@@ -128,6 +130,63 @@ async fn requests_in_flight_are_limited_by_project_and_model() {
     drop(first);
     eventually("a place is free", || server.gateway.n_in_flight() == 1).await;
     assert_eq!(server.chat(&json!({})).send(server.at).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_choice_takes_a_place() {
+    let upstream = Scripted::new(|_| Ok(vec![started(), text("x"), Step::Hang]));
+    let options = Options {
+        max_in_flight: 3,
+        ..Options::default()
+    };
+    let server = TestServer::start_with(upstream, options, ServeOptions::default()).await;
+    let mut two = server
+        .chat(&json!({"n": 2, "stream": true}))
+        .open(server.at)
+        .await;
+    let head = read_until(&mut two, "\"x\"").await;
+    assert!(
+        head.contains("x-ratelimit-remaining-concurrency: 1\r\n"),
+        "{head}"
+    );
+    let reply = server.chat(&json!({"n": 2})).send(server.at).await;
+    assert_eq!(
+        (reply.status, &reply.error()["code"]),
+        (429, &json!("concurrency_limit_reached"))
+    );
+    assert_eq!(reply.header("x-ratelimit-remaining-concurrency"), Some("1"));
+    // One that could never fit is no matter of waiting.
+    let reply = server.chat(&json!({"n": 4})).send(server.at).await;
+    assert_eq!((reply.status, &reply.error()["param"]), (400, &json!("n")));
+    let mut one = server.chat(&json!({"stream": true})).open(server.at).await;
+    read_until(&mut one, "\"x\"").await;
+    assert_eq!(server.gateway.n_in_flight(), 2, "requests, not choices");
+}
+
+#[tokio::test]
+async fn bodies_on_their_way_are_limited_and_waited_for() {
+    let options = Options {
+        max_in_flight: 1,
+        ..Options::default()
+    };
+    let mut server = TestServer::start_with(Scripted::saying(&["x"]), options, ServeOptions::default()).await;
+    let unfinished = server.chat(&json!({})).header("content-length", "100000");
+    let slow = unfinished.open(server.at).await;
+    eventually("it is being read", || server.gateway.n_in_flight() == 1).await;
+    let reply = server.chat(&json!({})).send(server.at).await;
+    assert_eq!(
+        (reply.status, &reply.error()["code"]),
+        (429, &json!("concurrency_limit_reached"))
+    );
+    assert_eq!(reply.header("x-ratelimit-remaining-concurrency"), Some("0"));
+    server.end();
+    while server.get("/ready").await.status != 503 {}
+    assert_eq!(server.gateway.n_in_flight(), 1, "the end waits for it");
+    drop(slow);
+    let cut = tokio::time::timeout(Duration::from_secs(20), server.ended())
+        .await
+        .expect("it ends");
+    assert_eq!(cut, 0);
 }
 
 #[tokio::test]

@@ -299,8 +299,9 @@ async fn a_full_queue_is_a_503() {
     };
     let upstream = local(2048, engine);
     let server = TestServer::start(upstream.clone()).await;
+    // Long enough that none ends before the last is submitted.
     let reply = server
-        .chat(&json!({"n": 3, "max_tokens": 1}))
+        .chat(&json!({"n": 3, "max_tokens": 200, "ignore_eos": true}))
         .send(server.at)
         .await;
     assert_eq!(
