@@ -1,6 +1,6 @@
 //! Tokens that are matched whole in the text before it is split: `<|im_end|>`, `<think>`.
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use regex_automata::meta::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -8,7 +8,10 @@ use std::sync::LazyLock;
 use super::TokenizerError;
 
 /// Texts of all added tokens together may have this many bytes.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 2 << 20;
+/// The text of one may have this many bytes; real ones have less than a hundred. A search that may not take a token
+/// where it found one starts again a character later, so this also bounds how often a character is read.
+const MAX_TOKEN_BYTES: usize = 1 << 10;
 
 /// A token that is matched whole.
 #[derive(Debug, Clone)]
@@ -45,6 +48,13 @@ impl Matcher {
             place: "added_tokens".into(),
             fault,
         };
+        if let Some(long) = tokens.iter().find(|token| token.text.len() > MAX_TOKEN_BYTES) {
+            return Err(invalid(format!(
+                "the text of token {} has {} bytes, more than the {MAX_TOKEN_BYTES} allowed",
+                long.id,
+                long.text.len()
+            )));
+        }
         let total: usize = tokens.iter().map(|token| token.text.len()).sum();
         if total > MAX_BYTES {
             return Err(invalid(format!(
@@ -56,6 +66,8 @@ impl Matcher {
         } else {
             let built = AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
+                // The faster automaton takes a kilobyte for every byte of text.
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
                 .build(tokens.iter().map(|token| token.text.as_bytes()));
             Some(built.map_err(|error| invalid(error.to_string()))?)
         };
@@ -179,6 +191,18 @@ mod tests {
             open.segments("<a>", std::slice::from_ref(&(0..3))),
             [Segment::Token(1)]
         );
+    }
+
+    #[test]
+    fn a_text_too_long_is_refused_by_its_token() {
+        assert!(Matcher::new(vec![added(1, &"x".repeat(MAX_TOKEN_BYTES))]).is_ok());
+        let error =
+            Matcher::new(vec![added(1, "<a>"), added(7, &"x".repeat(MAX_TOKEN_BYTES + 1))]).unwrap_err();
+        let want = "added_tokens: the text of token 7 has 1025 bytes, more than the 1024 allowed";
+        assert_eq!(error.to_string(), want);
+        let many = (0..3000).map(|id| added(id, &format!("{id:>1024}"))).collect();
+        let error = Matcher::new(many).unwrap_err().to_string();
+        assert!(error.contains("more than the 2097152 allowed"), "{error}");
     }
 
     #[test]
