@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 /// The id of a symbol that is no token; it merges only if the model says so.
 pub(super) const NO_TOKEN: u32 = u32::MAX;
@@ -10,12 +11,20 @@ pub(super) const NO_TOKEN: u32 = u32::MAX;
 /// Up to this many symbols a plain scan for the best pair is faster than a heap.
 const SCAN_LIMIT: usize = 48;
 
-/// A piece of the text, bytes `start..end`, and the token that it is at present.
+/// A piece of a word, bytes `start..end`, and the token that it is at present. A word of many megabytes has as many of
+/// these, so they are small: no text that is encoded at once, normalized, comes near 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Symbol {
     pub(super) id: u32,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Symbol {
+    /// The bytes of the word that it is.
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// What two neighbours become.
@@ -69,12 +78,12 @@ fn merge_by_scan(symbols: &mut Vec<Symbol>, rule: impl Fn(Symbol, Symbol) -> Opt
     }
 }
 
-/// A symbol in a doubly linked list; `usize::MAX` ends it.
+/// A symbol in a doubly linked list; `u32::MAX` ends it.
 #[derive(Clone, Copy)]
 struct Node {
     symbol: Symbol,
-    prev: usize,
-    next: usize,
+    prev: u32,
+    next: u32,
     alive: bool,
 }
 
@@ -82,32 +91,32 @@ struct Node {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     priority: u32,
-    left: usize,
-    mid: usize,
-    end: usize,
+    left: u32,
+    mid: u32,
+    end: u32,
     id: u32,
 }
 
 /// n log n, whatever the text.
 fn merge_by_heap(symbols: &mut Vec<Symbol>, rule: impl Fn(Symbol, Symbol) -> Option<Merge>) {
-    const END: usize = usize::MAX;
-    let n = symbols.len();
+    const END: u32 = u32::MAX;
+    let n = symbols.len() as u32;
     let mut nodes: Vec<Node> = symbols
         .iter()
-        .enumerate()
-        .map(|(i, &symbol)| Node {
+        .zip(0..n)
+        .map(|(&symbol, i)| Node {
             symbol,
             prev: i.wrapping_sub(1),
             next: if i + 1 < n { i + 1 } else { END },
             alive: true,
         })
         .collect();
-    let mut heap = BinaryHeap::with_capacity(n);
-    let offer = |heap: &mut BinaryHeap<_>, nodes: &[Node], left: usize, right: usize| {
+    let mut heap = BinaryHeap::with_capacity(symbols.len());
+    let offer = |heap: &mut BinaryHeap<_>, nodes: &[Node], left: u32, right: u32| {
         if left == END || right == END {
             return;
         }
-        let (l, r) = (nodes[left].symbol, nodes[right].symbol);
+        let (l, r) = (nodes[left as usize].symbol, nodes[right as usize].symbol);
         if let Some(Merge { priority, id }) = rule(l, r) {
             heap.push(Reverse(Candidate {
                 priority,
@@ -122,23 +131,23 @@ fn merge_by_heap(symbols: &mut Vec<Symbol>, rule: impl Fn(Symbol, Symbol) -> Opt
         offer(&mut heap, &nodes, i - 1, i);
     }
     while let Some(Reverse(found)) = heap.pop() {
-        let left = nodes[found.left];
+        let left = nodes[found.left as usize];
         if !left.alive || left.symbol.end != found.mid || left.next == END {
             continue;
         }
-        let right = nodes[left.next];
+        let right = nodes[left.next as usize];
         if right.symbol.end != found.end {
             continue;
         }
-        nodes[left.next].alive = false;
-        nodes[found.left].symbol = Symbol {
+        nodes[left.next as usize].alive = false;
+        nodes[found.left as usize].symbol = Symbol {
             id: found.id,
             start: left.symbol.start,
             end: found.end,
         };
-        nodes[found.left].next = right.next;
+        nodes[found.left as usize].next = right.next;
         if right.next != END {
-            nodes[right.next].prev = found.left;
+            nodes[right.next as usize].prev = found.left;
         }
         offer(&mut heap, &nodes, left.prev, found.left);
         offer(&mut heap, &nodes, found.left, right.next);
@@ -188,7 +197,7 @@ mod tests {
             table in proptest::collection::vec(0u32..1000, 1..60),
         ) {
             let symbols: Vec<Symbol> =
-                ids.iter().enumerate().map(|(i, &id)| Symbol { id, start: i, end: i + 1 }).collect();
+                ids.iter().zip(0..).map(|(&id, i)| Symbol { id, start: i, end: i + 1 }).collect();
             let (mut naive, mut scan, mut heap) = (symbols.clone(), symbols.clone(), symbols);
             merge_naively(&mut naive, rule(&table));
             merge_by_scan(&mut scan, rule(&table));

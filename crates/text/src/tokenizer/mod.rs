@@ -88,8 +88,9 @@ pub enum TokenizerError {
     },
 }
 
-/// Longest text (bytes) that is encoded in one call.
-pub const MAX_TEXT_BYTES: usize = 64 << 20;
+/// Longest text (bytes) that is encoded in one call. A text that is one long word takes up to eighty bytes of memory
+/// for each of its own.
+pub const MAX_TEXT_BYTES: usize = 8 << 20;
 
 /// What special tokens' text in the input means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

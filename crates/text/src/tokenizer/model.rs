@@ -74,7 +74,7 @@ impl Model {
         let symbols = &mut scratch.symbols;
         symbols.clear();
         match &self.start {
-            Start::Bytes(of_byte) => symbols.extend(word.bytes().enumerate().map(|(start, byte)| Symbol {
+            Start::Bytes(of_byte) => symbols.extend(word.bytes().zip(0..).map(|(byte, start)| Symbol {
                 id: of_byte[usize::from(byte)],
                 start,
                 end: start + 1,
@@ -83,8 +83,8 @@ impl Model {
                 let end = start + char.len_utf8();
                 Symbol {
                     id: vocab.id(&word[start..end]).unwrap_or(NO_TOKEN),
-                    start,
-                    end,
+                    start: start as u32,
+                    end: end as u32,
                 }
             })),
         }
@@ -93,7 +93,7 @@ impl Model {
                 merge(symbols, |left, right| ranks.get(&(left.id, right.id)).copied());
             }
             Rules::Scores(priorities) => merge(symbols, |left, right| {
-                let id = vocab.id(&word[left.start..right.end])?;
+                let id = vocab.id(&word[left.start as usize..right.end as usize])?;
                 Some(Merge {
                     priority: *priorities.get(id as usize)?,
                     id,
@@ -126,7 +126,7 @@ impl Model {
                 ids.push(symbol.id);
                 after_unk = false;
             } else if let Some(bytes) = &self.byte_fallback {
-                let text = word.as_bytes().get(symbol.start..symbol.end).unwrap_or_default();
+                let text = word.as_bytes().get(symbol.range()).unwrap_or_default();
                 ids.extend(text.iter().map(|&byte| bytes[usize::from(byte)]));
                 after_unk = false;
             } else if let Some(unk) = self.unk {

@@ -43,7 +43,10 @@ impl Normalizer {
             Normalizer::Nfkd => bounded(text.nfkd(), limit)?,
             Normalizer::Lowercase => bounded(text.chars().flat_map(char::to_lowercase), limit)?,
             Normalizer::Prepend(_) if text.is_empty() => text,
-            Normalizer::Prepend(prefix) => Cow::Owned(format!("{prefix}{text}")),
+            Normalizer::Prepend(prefix) => {
+                check(prefix.len() + text.len(), limit)?;
+                Cow::Owned(format!("{prefix}{text}"))
+            }
             Normalizer::Replace { from, .. } if from.is_empty() || !text.contains(from.as_str()) => text,
             Normalizer::Replace { from, to } => {
                 let matches = text
@@ -90,7 +93,9 @@ fn replace<'t>(
         out.push_str(to);
         done = found.end;
     }
-    out.push_str(&text[done..]);
+    let rest = &text[done..];
+    check(out.len() + rest.len(), limit)?;
+    out.push_str(rest);
     Ok(Cow::Owned(out))
 }
 
