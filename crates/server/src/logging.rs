@@ -1,6 +1,7 @@
 //! Where log lines go: standard error, so that standard output is what a command answers.
 
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
 
@@ -25,4 +26,15 @@ pub(crate) fn start(config: &Config) {
     } else {
         tracing::subscriber::set_global_default(lines.with_ansi(is_terminal).compact().finish())
     };
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Tells where a panic was. What it says is left out: it may quote a prompt.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        thread = thread.name().unwrap_or("unnamed"),
+        at = panic.location().map(ToString::to_string),
+        "panic: this is a bug"
+    );
 }
