@@ -225,7 +225,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         value_name: "N",
         group: Group::Serve,
         setting: Setting::Count(1, 1 << 20, |config| &mut config.gateway.max_in_flight),
-        help: "Requests of one project for one model that may be in flight together; one more gets 429",
+        help: "Choices of one project for one model that may be in flight together; one more gets 429",
     },
     Opt {
         key: "gateway.keep_alive",
