@@ -70,19 +70,23 @@ impl Span<'_> {
         })
     }
 
-    pub(crate) fn check(&self, n_rows: usize, n_pages: usize) {
+    /// The row behind its last one, after all checks: the kernels write unchecked where this allows it, so no sum
+    /// here may wrap.
+    pub(crate) fn check(&self, n_rows: usize, n_pages: usize) -> usize {
+        let end = self.first_row.checked_add(self.n_rows);
+        let Some(end) = end.filter(|&end| end <= n_rows) else {
+            panic!("{self:?} leaves the {n_rows} rows");
+        };
+        let end_position = self.position.checked_add(self.n_rows);
         assert!(
-            self.first_row + self.n_rows <= n_rows,
-            "{self:?} leaves the {n_rows} rows"
-        );
-        assert!(
-            self.position + self.n_rows <= self.pages.len() * PAGE_TOKENS,
+            end_position.is_some_and(|end| end.div_ceil(PAGE_TOKENS) <= self.pages.len()),
             "{self:?} leaves its pages"
         );
         assert!(
             self.pages.iter().all(|&page| (page as usize) < n_pages),
             "{self:?} leaves {n_pages} pages"
         );
+        end
     }
 }
 
@@ -100,7 +104,9 @@ pub fn attention(
     out: &mut [f32],
 ) {
     let head_dim = cache.shape().head_dim;
-    let row_len = attention.n_heads * head_dim;
+    let Some(row_len) = attention.n_heads.checked_mul(head_dim) else {
+        panic!("{} heads of {head_dim} numbers", attention.n_heads);
+    };
     let n_kv_heads = cache.shape().n_kv_heads;
     assert!(
         attention.n_heads.is_multiple_of(n_kv_heads),
@@ -112,9 +118,8 @@ pub fn attention(
     );
     let mut end = 0;
     for span in attention.spans {
-        span.check(q.len() / row_len, cache.n_pages());
         assert!(span.first_row >= end, "spans overlap at row {end}");
-        end = span.first_row + span.n_rows;
+        end = span.check(q.len() / row_len, cache.n_pages());
     }
     scratch.blocks.resize_with(pool.threads(), Mutex::default);
     let group = attention.n_heads / n_kv_heads;

@@ -139,9 +139,8 @@ impl Matrix {
                 found: source.len(),
             });
         }
-        // Filling up adds less than 16 rows and 32 columns, to what is in memory already.
         let tile_bytes = format.tile_row_bytes(n_cols).unwrap_or(usize::MAX);
-        let bytes = tile_bytes.saturating_mul(n_rows.div_ceil(ROWS));
+        let bytes = format.packed_bytes(n_rows, n_cols).unwrap_or(usize::MAX);
         let no_memory = |source| PackError::Memory {
             format: format.name,
             bytes,
@@ -264,12 +263,17 @@ pub fn matmul(
     let Some(n_cols) = products.first().map(|product| product.weights.n_cols) else {
         return;
     };
-    assert_eq!(x.len(), n_tokens * n_cols, "activations [{n_tokens}, {n_cols}]");
+    // Compared so that no product wraps: results are written unchecked where these hold.
+    assert_eq!(
+        Some(x.len()),
+        n_tokens.checked_mul(n_cols),
+        "activations [{n_tokens}, {n_cols}]"
+    );
     for Product { weights, out } in products.iter() {
         assert_eq!(weights.n_cols, n_cols, "matrices that share their activations");
         assert_eq!(
-            out.len(),
-            n_tokens * weights.n_rows,
+            Some(out.len()),
+            n_tokens.checked_mul(weights.n_rows),
             "results [{n_tokens}, {}]",
             weights.n_rows
         );

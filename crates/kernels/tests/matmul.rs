@@ -263,3 +263,37 @@ fn weights_packed_from_a_file_are_those_packed_from_memory() {
     );
     assert!(matches!(outside, Err(PackError::OutsideFile { .. })));
 }
+
+#[test]
+fn packed_sizes_are_told_before_packing() {
+    let pool = pool(1, Isa::Scalar);
+    for format in FORMATS {
+        for (n_rows, n_cols) in [(1, 256), (17, 512), (3, 256)] {
+            let source = vec![0; n_rows * format.row_bytes(n_cols).expect("whole blocks")];
+            let matrix = Matrix::pack(&pool, format, n_rows, n_cols, &source).expect("memory");
+            assert_eq!(
+                format.packed_bytes(n_rows, n_cols),
+                Some(matrix.bytes()),
+                "{}",
+                format.name
+            );
+        }
+    }
+    let f16 = format_by_ggml_type(1).expect("F16");
+    assert_eq!(f16.packed_bytes(1600, 1), Some(1600 * 32 * 2));
+    assert_eq!(f16.packed_bytes(usize::MAX, usize::MAX), None);
+}
+
+#[test]
+#[should_panic(expected = "results")]
+fn a_number_of_tokens_whose_products_wrap_is_refused() {
+    let pool = pool(1, Isa::Scalar);
+    let format = format_by_ggml_type(0).expect("F32");
+    let weights = Matrix::pack(&pool, format, 4, 0, &[]).expect("a matrix without columns");
+    let mut products = [Product {
+        weights: &weights,
+        out: &mut [],
+    }];
+    let n_tokens = usize::MAX / 4 + 1;
+    matmul(&pool, &mut MatmulScratch::default(), &[], n_tokens, &mut products);
+}

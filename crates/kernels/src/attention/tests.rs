@@ -257,3 +257,24 @@ fn overlapping_spans_are_refused() {
         &mut out,
     );
 }
+
+#[test]
+fn spans_whose_sums_wrap_are_refused() {
+    let span = |first_row, n_rows, position| Span {
+        first_row,
+        n_rows,
+        position,
+        pages: &[0],
+    };
+    assert_eq!(span(1, 2, 62).check(3, 1), 3);
+    for (span, fault) in [
+        (span(usize::MAX, 2, 0), "leaves the 3 rows"),
+        (span(2, usize::MAX - 1, 0), "leaves the 3 rows"),
+        (span(1, 2, usize::MAX), "leaves its pages"),
+        (span(1, 2, 63), "leaves its pages"),
+    ] {
+        let panic = std::panic::catch_unwind(|| span.check(3, 1)).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert!(message.contains(fault), "{message}");
+    }
+}

@@ -176,6 +176,13 @@ impl Format {
         n_cols.div_ceil(self.tile_len).checked_mul(self.tile_bytes)
     }
 
+    /// Bytes of memory that a [`Matrix`](crate::matmul::Matrix) of this shape takes, filled up to whole tiles of 16 rows
+    /// and, in float formats, 32 columns: for a matrix of one column, 32 times what it has in the file. `None` if too
+    /// many to count.
+    pub fn packed_bytes(&self, n_rows: usize, n_cols: usize) -> Option<usize> {
+        self.tile_row_bytes(n_cols)?.checked_mul(n_rows.div_ceil(ROWS))
+    }
+
     /// One row of a tile, as [`Format::decode`] gives it.
     pub(crate) fn decode_packed(&self, tile: &[u8], row: usize, out: &mut [f32]) {
         debug_assert!(row < ROWS && self.tile_row_bytes(out.len()) == Some(tile.len()));
