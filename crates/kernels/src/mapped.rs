@@ -17,8 +17,10 @@ pub struct MappedFile {
 impl MappedFile {
     /// Maps the file.
     ///
-    /// The file must not be cut short while it is mapped: reading a page that is gone ends the process (SIGBUS).
-    /// Model files are written once and then only read, so this is the usual state of things.
+    /// Nobody may change the file while it is mapped. A file that is cut short ends the process when a page that is
+    /// gone is read (SIGBUS); one that is written to changes bytes that are lent as unchanging, and what then happens
+    /// is undefined. No program that maps files can prevent either. Model files are written once and then only read,
+    /// so this is the usual state of things; to update one, write the new file beside it and rename.
     ///
     /// # Errors
     /// The file cannot be opened or mapped.
@@ -28,8 +30,9 @@ impl MappedFile {
             return Ok(MappedFile { map: None });
         }
         // SAFETY: the mapping is read-only and private to `map`, which keeps it alive for as long as the bytes are
-        // lent. That nobody changes the file meanwhile is the caller's part, stated in the documentation above: a
-        // change would show as other bytes, which every reader of a model file must survive anyway.
+        // lent. That nobody changes the file meanwhile cannot be ensured here, nor by any reader that maps files: it
+        // is a condition on whoever runs the program, stated in the documentation above, and behaviour is undefined
+        // where it is broken.
         let map = unsafe { Mmap::map(&file)? };
         // Only a hint: without it packing is slower on a cold cache.
         let _ = map.advise(Advice::Sequential);
