@@ -24,8 +24,8 @@ pub(crate) struct ApiError {
     detail: Option<String>,
     /// Seconds, measured; `None` where nothing has been measured yet.
     retry_after_s: Option<u64>,
-    /// The limit that was reached.
-    concurrency: Option<Concurrency>,
+    /// The limit that was reached; boxed, for errors are returned everywhere and few have one.
+    concurrency: Option<Box<Concurrency>>,
 }
 
 /// The log's half of an error, beside the response.
@@ -155,7 +155,7 @@ impl ApiError {
         );
         ApiError {
             retry_after_s,
-            concurrency: Some(concurrency),
+            concurrency: Some(Box::new(concurrency)),
             ..error
         }
     }
@@ -244,7 +244,7 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(concurrency) = self.concurrency {
+        if let Some(concurrency) = &self.concurrency {
             concurrency.describe(headers);
         }
         if self.status == StatusCode::UNAUTHORIZED {
