@@ -6,7 +6,7 @@
 )]
 
 use serde_json::{Value, json};
-use tokenmill_text::{RenderedPrompt, Specials, Tokenizer};
+use tokenmill_text::{RenderedPrompt, Specials, Tokenizer, TokenizerError};
 
 fn golden(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/golden/hf/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -132,6 +132,25 @@ fn what_is_not_supported_is_refused_by_name() {
             .unwrap_err()
             .to_string();
         assert!(error.contains(message), "{pointer} = {value}: {error}");
+    }
+}
+
+#[test]
+fn an_expression_that_reads_a_text_over_and_over_is_stopped() {
+    let pattern = json!({"Regex": "[^x]*x|[^x]"});
+    let step = json!({"type": "Replace", "pattern": pattern, "content": "a"});
+    let files = [
+        changed("qwen.json", "/pre_tokenizer/pretokenizers/0/pattern", pattern),
+        changed("qwen.json", "/normalizer", step),
+    ];
+    for file in files {
+        let tokenizer = Tokenizer::from_hf(&file, None).unwrap();
+        assert!(tokenizer.encode(&"a".repeat(100), Specials::AsText).is_ok());
+        assert!(tokenizer.encode(&"ax".repeat(500_000), Specials::AsText).is_ok());
+        let error = tokenizer
+            .encode(&"a".repeat(1_000_000), Specials::AsText)
+            .unwrap_err();
+        assert!(matches!(error, TokenizerError::ReadsTooMuch), "{error}");
     }
 }
 

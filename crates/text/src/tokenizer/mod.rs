@@ -6,6 +6,7 @@ mod decode;
 mod gguf;
 mod hf;
 mod merge;
+mod meter;
 mod model;
 mod normalize;
 mod pretokenizers;
@@ -86,6 +87,9 @@ pub enum TokenizerError {
         /// The bytes that it may have.
         limit: usize,
     },
+    /// An expression of the file's normalizer or pre-tokenizer reads the text over and over.
+    #[error("an expression in the tokenizer's file takes more work on this text than allowed")]
+    ReadsTooMuch,
 }
 
 /// Longest text (bytes) that is encoded in one call. A text that is one long word takes up to eighty bytes of memory
@@ -243,24 +247,31 @@ impl Tokenizer {
                 Segment::Token(id) => ids.push(id),
                 Segment::Text(range) => {
                     let first = first && range.start == 0;
-                    self.encode_normalized(&text[range], first, scratch, ids);
+                    self.encode_normalized(&text[range], first, scratch, ids)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn encode_normalized(&self, text: &str, first: bool, scratch: &mut Scratch, ids: &mut Vec<u32>) {
+    fn encode_normalized(
+        &self,
+        text: &str,
+        first: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
         let text = self.pipeline.prefixed(text, first);
         let mut pieces: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
         for split in &self.pipeline.splits {
             let mut smaller = Vec::with_capacity(pieces.len());
-            split.apply(&text, &pieces, &mut smaller);
+            split.apply(&text, &pieces, &mut smaller)?;
             pieces = smaller;
         }
         for piece in pieces {
             self.model.encode_word(&self.vocab, &text[piece], scratch, ids);
         }
+        Ok(())
     }
 
     /// The raw bytes of a token as they appear in text, a special token's too; `None` outside the vocabulary.

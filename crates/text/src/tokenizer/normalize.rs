@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick};
 
 use super::TokenizerError;
+use super::meter::{Allowance, Meter};
 
 /// One change.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) enum Normalizer {
     },
     ReplaceRegex {
         from: Box<Regex>,
+        meter: Box<Meter>,
         to: String,
     },
     Strip {
@@ -54,12 +56,25 @@ impl Normalizer {
                     .map(|(start, found)| start..start + found.len());
                 replace(&text, matches, to, limit)?
             }
-            Normalizer::ReplaceRegex { from, to } => replace(
-                &text,
-                from.find_iter(text.as_bytes()).map(|found| found.range()),
-                to,
-                limit,
-            )?,
+            Normalizer::ReplaceRegex { from, meter, to } => {
+                let mut allowance = Allowance::of(text.len());
+                let mut at = 0;
+                let mut searches = from.find_iter(text.as_bytes());
+                let mut paid = Ok(());
+                let matches = std::iter::from_fn(|| {
+                    paid = meter.pay(&text, at, &mut allowance);
+                    let found = if paid.is_ok() {
+                        searches.next()?
+                    } else {
+                        return None;
+                    };
+                    at = found.end();
+                    Some(found.range())
+                });
+                let replaced = replace(&text, matches, to, limit)?;
+                paid?;
+                replaced
+            }
             Normalizer::Strip { left, right } => {
                 let mut kept = text.as_ref();
                 kept = if *left { kept.trim_start() } else { kept };

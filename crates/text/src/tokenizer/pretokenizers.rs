@@ -151,6 +151,13 @@ pub(super) fn named(name: &str) -> Result<&'static Named, TokenizerError> {
         })
 }
 
+/// Whether this is an expression of ours, which reads no text over and over.
+pub(super) fn is_known(pattern: &str) -> bool {
+    PRETOKENIZERS
+        .iter()
+        .any(|known| known.patterns.contains(&pattern))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

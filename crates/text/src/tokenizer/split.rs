@@ -1,12 +1,16 @@
 //! Splitting text into words before merging: the regular expressions and rules of pre-tokenizers.
 //!
-//! Expressions run on automata that need time linear in the text whatever the expression. Automata know no
-//! look-ahead; the one that tokenizers use, `\s+(?!\S)` at the end, is done by giving back the last character.
+//! Expressions run on automata, so that a search needs time linear in the text that it reads whatever the expression.
+//! How often searches read the same text is bounded for expressions from files ([`Meter`]). Automata know no look-ahead;
+//! the one that tokenizers use, `\s+(?!\S)` at the end, is done by giving back the last character.
 
 use regex_automata::Input;
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use std::ops::Range;
+
+use super::TokenizerError;
+use super::meter::{Allowance, Meter};
 
 /// A compiled expression may take this much memory (bytes).
 const REGEX_SIZE_LIMIT: usize = 16 << 20;
@@ -31,6 +35,8 @@ pub(super) struct Split {
     white_space_tail: bool,
     behavior: Behavior,
     invert: bool,
+    /// For an expression that a file brought.
+    meter: Option<Meter>,
 }
 
 /// The ways to write "white space up to the last before a word, then any" at the end of an expression.
@@ -42,17 +48,20 @@ impl Split {
         Split::new(pattern, Behavior::Isolated, false)
     }
 
+    /// A step by an expression that a file brought: what it reads of a text is bounded.
+    pub(super) fn metered(pattern: &str, behavior: Behavior, invert: bool) -> Result<Split, String> {
+        let split = Split::new(pattern, behavior, invert)?;
+        Ok(Split {
+            meter: Some(Meter::new(&patterns(pattern, behavior))?),
+            ..split
+        })
+    }
+
     pub(super) fn new(pattern: &str, behavior: Behavior, invert: bool) -> Result<Split, String> {
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(format!("longer than {MAX_PATTERN_BYTES} bytes"));
         }
-        let head = TAILS.iter().find_map(|tail| pattern.strip_suffix(tail));
-        // White space that the shorter tail leaves unmatched is a piece of its own either way, but only if isolated.
-        let exact = behavior == Behavior::Isolated || pattern.ends_with(TAILS[0]);
-        let patterns = match head {
-            Some(head) if exact => vec![head, r"\s+"],
-            _ => vec![pattern],
-        };
+        let patterns = patterns(pattern, behavior);
         let regex = Regex::builder()
             .syntax(syntax::Config::new().nest_limit(64))
             .configure(
@@ -69,33 +78,52 @@ impl Split {
             white_space_tail: patterns.len() == 2,
             behavior,
             invert,
+            meter: None,
         })
     }
 
-    /// Splits each of `pieces`, ranges of `text`.
-    pub(super) fn apply(&self, text: &str, pieces: &[Range<usize>], out: &mut Vec<Range<usize>>) {
+    /// Splits each of `pieces`, ranges of `text`. Errors if a file's expression reads them too often.
+    pub(super) fn apply(
+        &self,
+        text: &str,
+        pieces: &[Range<usize>],
+        out: &mut Vec<Range<usize>>,
+    ) -> Result<(), TokenizerError> {
+        let mut allowance = Allowance::of(text.len());
         let mut runs = Vec::new();
         for piece in pieces {
             if self.behavior == Behavior::Isolated {
                 // The common case needs no list of runs.
-                self.runs(text, piece.clone(), &mut |range, _| out.push(range));
+                self.runs(text, piece.clone(), &mut allowance, &mut |range, _| {
+                    out.push(range);
+                })?;
             } else {
                 runs.clear();
-                self.runs(text, piece.clone(), &mut |range, matched| {
+                self.runs(text, piece.clone(), &mut allowance, &mut |range, matched| {
                     runs.push((range, matched != self.invert));
-                });
+                })?;
                 self.join(&runs, out);
             }
         }
+        Ok(())
     }
 
     /// Tells of every match and every gap in `piece`, in order; empty matches are skipped.
-    fn runs(&self, text: &str, piece: Range<usize>, tell: &mut impl FnMut(Range<usize>, bool)) {
+    fn runs(
+        &self,
+        text: &str,
+        piece: Range<usize>,
+        allowance: &mut Allowance,
+        tell: &mut impl FnMut(Range<usize>, bool),
+    ) -> Result<(), TokenizerError> {
         // The expression must see the piece alone: `$` is its end.
         let haystack = &text[piece.clone()];
         let mut told = 0;
         let mut at = 0;
         while at < haystack.len() {
+            if let Some(meter) = &self.meter {
+                meter.pay(haystack, at, allowance)?;
+            }
             let Some(found) = self.regex.search(&Input::new(haystack).range(at..)) else {
                 break;
             };
@@ -116,6 +144,7 @@ impl Split {
         if told < haystack.len() {
             tell(piece.start + told..piece.end, false);
         }
+        Ok(())
     }
 
     fn join(&self, runs: &[(Range<usize>, bool)], out: &mut Vec<Range<usize>>) {
@@ -161,6 +190,17 @@ impl Split {
     }
 }
 
+/// The expressions to search for: the look-ahead at the end of `pattern`, if any, becomes one of its own.
+fn patterns(pattern: &str, behavior: Behavior) -> Vec<&str> {
+    let head = TAILS.iter().find_map(|tail| pattern.strip_suffix(tail));
+    // White space that the shorter tail leaves unmatched is a piece of its own either way, but only if isolated.
+    let exact = behavior == Behavior::Isolated || pattern.ends_with(TAILS[0]);
+    match head {
+        Some(head) if exact => vec![head, r"\s+"],
+        _ => vec![pattern],
+    }
+}
+
 /// Where a run of white space ends if the last character before other text is not taken (unless it is the only one).
 fn give_back(haystack: &str, run: &Range<usize>) -> usize {
     if run.end == haystack.len() {
@@ -196,7 +236,9 @@ mod tests {
 
     fn pieces<'t>(split: &Split, text: &'t str) -> Vec<&'t str> {
         let mut out = Vec::new();
-        split.apply(text, std::slice::from_ref(&(0..text.len())), &mut out);
+        split
+            .apply(text, std::slice::from_ref(&(0..text.len())), &mut out)
+            .unwrap();
         out.into_iter().map(|range| &text[range]).collect()
     }
 

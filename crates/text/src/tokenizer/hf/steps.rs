@@ -4,7 +4,9 @@ use regex_automata::meta::Regex;
 use serde_json::Value;
 
 use super::{invalid, unsupported};
+use crate::tokenizer::meter::Meter;
 use crate::tokenizer::normalize::Normalizer;
+use crate::tokenizer::pretokenizers;
 use crate::tokenizer::split::{Behavior, MAX_PATTERN_BYTES, Split};
 use crate::tokenizer::vocab::Vocab;
 use crate::tokenizer::{Pipeline, Prefix, SPACE_SIGN, TokenizerError};
@@ -136,12 +138,14 @@ fn metaspace(pipeline: &mut Pipeline, step: &Value, idx: usize) -> Result<(), To
 }
 
 fn compile(pattern: &str, behavior: Behavior, invert: bool) -> Result<Split, TokenizerError> {
-    Split::new(pattern, behavior, invert).map_err(|fault| {
-        unsupported(
-            "pre_tokenizer",
-            format!("the expression {} ({fault})", shown(pattern)),
-        )
-    })
+    Split::new(pattern, behavior, invert).map_err(|fault| refused(pattern, &fault))
+}
+
+fn refused(pattern: &str, fault: &str) -> TokenizerError {
+    unsupported(
+        "pre_tokenizer",
+        format!("the expression {} ({fault})", shown(pattern)),
+    )
 }
 
 /// The beginning of a text from a file, short enough for a message.
@@ -154,12 +158,19 @@ fn read_split(step: &Value) -> Result<Split, TokenizerError> {
     let place = "pre_tokenizer";
     match kind_of(step) {
         "Split" => {
-            let pattern = match step.get("pattern") {
-                Some(pattern) if pattern.get("Regex").is_some() => text(pattern, "Regex", place)?.to_owned(),
-                Some(pattern) => escape(text(pattern, "String", place)?),
-                None => return Err(invalid("pre_tokenizer.pattern", "missing")),
-            };
-            compile(&pattern, behavior(step)?, flag(step, "invert", false))
+            let (behavior, invert) = (behavior(step)?, flag(step, "invert", false));
+            match step.get("pattern") {
+                Some(pattern) if pattern.get("Regex").is_some() => {
+                    let pattern = text(pattern, "Regex", place)?;
+                    if pretokenizers::is_known(pattern) {
+                        compile(pattern, behavior, invert)
+                    } else {
+                        Split::metered(pattern, behavior, invert).map_err(|fault| refused(pattern, &fault))
+                    }
+                }
+                Some(pattern) => compile(&escape(text(pattern, "String", place)?), behavior, invert),
+                None => Err(invalid("pre_tokenizer.pattern", "missing")),
+            }
         }
         "Digits" if flag(step, "individual_digits", false) => compile(r"\p{N}", Behavior::Isolated, false),
         "Digits" => compile(r"\p{N}", Behavior::Contiguous, false),
@@ -213,8 +224,11 @@ fn read_normalizer(step: &Value) -> Result<Normalizer, TokenizerError> {
                         .configure(Regex::config().nfa_size_limit(Some(16 << 20)))
                         .build(pattern)
                         .map_err(|_| unsupported(place, format!("the expression {}", shown(pattern))))?;
+                    let meter = Meter::new(&[pattern])
+                        .map_err(|_| unsupported(place, format!("the expression {}", shown(pattern))))?;
                     Normalizer::ReplaceRegex {
                         from: Box::new(regex),
+                        meter: Box::new(meter),
                         to,
                     }
                 }
