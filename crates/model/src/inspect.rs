@@ -7,12 +7,13 @@ use crate::file::folder::{Folder, WeightFile};
 use crate::file::gguf::{Array, Gguf, Value};
 use crate::file::gguf_files::{GgufFiles, parse_parts};
 
-/// Longest value that is shown whole, in characters; longer ones are cut.
+/// Longest value or name that is shown whole, in characters; longer ones are cut.
 const MAX_VALUE_CHARS: usize = 200;
 /// Elements of an array that are shown.
 const SHOWN_ELEMENTS: usize = 4;
 
-/// What is in a model file or folder.
+/// What is in a model file or folder, for reading: names and values are shortened, and have no control characters but
+/// line breaks in values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The kind of file, such as `GGUF 3`.
@@ -71,7 +72,7 @@ fn inspect_gguf(path: &Path) -> Result<Inspection, LoadError> {
             .first()
             .map_or_else(|| "GGUF".to_owned(), |gguf| format!("GGUF {}", gguf.version())),
         architecture: None,
-        files: parts.iter().map(|part| part.file.clone()).collect(),
+        files: parts.iter().map(|part| cleaned(&part.file)).collect(),
         file_bytes: parts.iter().map(|part| part.source.bytes().len() as u64).sum(),
         keys: Vec::new(),
         tensors: Vec::new(),
@@ -81,10 +82,10 @@ fn inspect_gguf(path: &Path) -> Result<Inspection, LoadError> {
         inspection.keys = first
             .keys()
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), shown(value)))
+            .map(|(name, value)| (shown_name(name), shown(value)))
             .collect();
         if let Some(Value::String(architecture)) = first.get("general.architecture") {
-            inspection.architecture = Some(architecture.to_owned());
+            inspection.architecture = Some(shown_name(architecture));
         }
     }
     for tensor in parsed.iter().flat_map(Gguf::tensors) {
@@ -101,10 +102,10 @@ fn inspect_folder(path: &Path) -> Result<Inspection, LoadError> {
         .get("architectures")
         .and_then(|list| list.get(0))
         .and_then(|class| class.as_str());
-    inspection.architecture = class.map(str::to_owned);
+    inspection.architecture = class.map(shown_name);
     inspection.keys = fields
         .iter()
-        .map(|(name, value)| (name.clone(), shortened(&value.to_string())))
+        .map(|(name, value)| (shown_name(name), shortened(&value.to_string())))
         .collect();
     Ok(inspection)
 }
@@ -113,7 +114,7 @@ fn from_weight_files(kind: &str, files: &[WeightFile]) -> Inspection {
     let mut inspection = Inspection {
         kind: kind.to_owned(),
         architecture: None,
-        files: files.iter().map(|file| file.file.clone()).collect(),
+        files: files.iter().map(|file| cleaned(&file.file)).collect(),
         file_bytes: files.iter().map(WeightFile::n_bytes).sum(),
         keys: Vec::new(),
         tensors: Vec::new(),
@@ -135,7 +136,7 @@ impl Inspection {
         // Both parsers have checked that the product fits.
         self.n_params = self.n_params.saturating_add(shape.iter().product::<u64>());
         let summary = TensorSummary {
-            name: name.to_owned(),
+            name: shown_name(name),
             format,
             shape: shape.to_vec(),
             n_bytes: n_bytes as u64,
@@ -180,21 +181,61 @@ fn shown_array(array: &Array<'_>) -> String {
     )
 }
 
+/// A name that stays on its line.
+fn shown_name(name: &str) -> String {
+    cleaned(&shortened(name))
+}
+
 /// Also keeps control characters of a file away from the terminal.
 fn shortened(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
+    let mut chars = text.chars();
+    let mut shown: String = chars
+        .by_ref()
         .take(MAX_VALUE_CHARS)
         .map(|character| {
-            if character.is_control() && character != '\n' {
-                '\u{fffd}'
-            } else {
+            if character == '\n' {
                 character
+            } else {
+                clean(character)
             }
         })
         .collect();
-    if text.chars().nth(MAX_VALUE_CHARS).is_some() {
+    if chars.next().is_some() {
         shown.push_str("...");
     }
     shown
+}
+
+/// The text on one line, whole.
+fn cleaned(text: &str) -> String {
+    text.chars().map(clean).collect()
+}
+
+/// Control characters, and those that reverse the order in which text is shown, must not reach a terminal.
+fn clean(character: char) -> char {
+    match character {
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        character if character.is_control() => char::REPLACEMENT_CHARACTER,
+        character => character,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_cannot_command_a_terminal() {
+        assert_eq!(
+            shown_name("a\u{1b}[2J\n\u{9b}\u{202e}b"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}b"
+        );
+        assert_eq!(shortened("a\nb\r"), "a\nb\u{fffd}");
+        assert_eq!(
+            shown_name(&"n".repeat(MAX_VALUE_CHARS)),
+            "n".repeat(MAX_VALUE_CHARS)
+        );
+        let cut = format!("{}...", "n".repeat(MAX_VALUE_CHARS));
+        assert_eq!(shown_name(&"n".repeat(70_000)), cut);
+    }
 }

@@ -306,6 +306,30 @@ fn what_is_not_a_model_is_said_so() {
 }
 
 #[test]
+fn files_that_are_too_large_are_not_read_whole() {
+    for (name, limit) in [
+        ("config.json", 4 << 20),
+        ("model.safetensors.index.json", 32 << 20),
+    ] {
+        let folder = tiny_folder();
+        fs::write(folder.path().join(name), " ".repeat(limit + 1)).unwrap();
+        refused(folder.path(), &[name, &format!("more than {limit} bytes")]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn devices_in_the_place_of_files_are_not_read() {
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let folder = tiny_folder();
+        let path = folder.path().join(name);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        refused(folder.path(), &[name, "not a regular file"]);
+    }
+}
+
+#[test]
 fn inspecting_reads_any_kind_of_model_without_its_weights() {
     let folder = tiny_folder();
     let gguf = folder.path().join("tiny.gguf");

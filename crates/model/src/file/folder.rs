@@ -12,14 +12,23 @@ use tokenmill_kernels::pool::Pool;
 use crate::error::LoadError;
 use crate::file::hf_config::Fields;
 use crate::file::safetensors::SafetensorsTensor;
-use crate::file::{Description, hf_config, safetensors};
+use crate::file::{self, Description, hf_config, safetensors};
 use crate::generation::GenerationDefaults;
 use crate::tokenizer_source::TokenizerSource;
 use crate::weights::{Source, Tensor, Weights};
 
-/// Largest JSON or template file that is read; the largest tokenizers of today have some 35 MB.
-const MAX_TEXT_BYTES: u64 = 256 << 20;
 const INDEX: &str = "model.safetensors.index.json";
+const TOKENIZER: &str = "tokenizer.json";
+
+/// Largest JSON or template file that is read: in memory, small JSON values take many times their bytes. The largest
+/// tokenizers of today have some 35 MB, the largest indexes some 10 MB, the largest of the others some 1 MB.
+fn max_bytes(name: &str) -> u64 {
+    match name {
+        TOKENIZER => 64 << 20,
+        INDEX => 32 << 20,
+        _ => 4 << 20,
+    }
+}
 
 /// A model folder with its weight files mapped.
 pub(crate) struct Folder {
@@ -36,10 +45,7 @@ pub(crate) struct WeightFile {
 impl WeightFile {
     pub(crate) fn open(path: &Path) -> Result<WeightFile, LoadError> {
         let file = path.display().to_string();
-        let mapped = match MappedFile::open(path) {
-            Ok(mapped) => mapped,
-            Err(fault) => return Err(LoadError::Read { file, fault }),
-        };
+        let mapped = file::map(path)?;
         match safetensors::parse(mapped.bytes()) {
             Ok(tensors) => Ok(WeightFile {
                 file,
@@ -139,7 +145,7 @@ impl Folder {
     }
 
     fn tokenizer(&self) -> Result<TokenizerSource, LoadError> {
-        let tokenizer_json = self.read("tokenizer.json")?.ok_or_else(|| {
+        let tokenizer_json = self.read(TOKENIZER)?.ok_or_else(|| {
             self.not_a_model("it has no tokenizer.json; save the tokenizer again with a current transformers")
         })?;
         let mut tokenizer_config = self.json_object("tokenizer_config.json")?;
@@ -330,19 +336,18 @@ impl Folder {
             file: self.file(name),
             fault,
         };
-        let file = match fs::File::open(self.path.join(name)) {
+        let path = self.path.join(name);
+        file::check_regular(&path)?;
+        let file = match fs::File::open(path) {
             Ok(file) => file,
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(fault) => return Err(fail(fault)),
         };
         let mut bytes = Vec::new();
-        file.take(MAX_TEXT_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(fail)?;
-        if bytes.len() as u64 > MAX_TEXT_BYTES {
-            return Err(fail(io::Error::other(format!(
-                "it has more than {MAX_TEXT_BYTES} bytes"
-            ))));
+        let limit = max_bytes(name);
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
+        if bytes.len() as u64 > limit {
+            return Err(fail(io::Error::other(format!("it has more than {limit} bytes"))));
         }
         Ok(Some(bytes))
     }

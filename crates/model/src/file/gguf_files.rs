@@ -7,7 +7,7 @@ use tokenmill_kernels::pool::Pool;
 
 use crate::error::LoadError;
 use crate::file::gguf::{Gguf, GgufError, GgufFault, Place};
-use crate::file::{Description, gguf_model, gguf_tokenizer};
+use crate::file::{self, Description, gguf_model, gguf_tokenizer};
 use crate::tokenizer_source::TokenizerSource;
 use crate::weights::{Source, Tensor, Weights};
 
@@ -30,18 +30,8 @@ impl GgufFiles {
     pub(crate) fn open(path: &Path) -> Result<GgufFiles, LoadError> {
         let paths = part_paths(path)?;
         let files = paths.into_iter().map(|path| {
-            let file = path.display().to_string();
-            // A pipe would be waited for without end.
-            if path.exists() && !path.is_file() {
-                return Err(LoadError::NotAModel {
-                    file,
-                    fault: "it is not a regular file".to_owned(),
-                });
-            }
-            match MappedFile::open(&path) {
-                Ok(mapped) => Ok((file, mapped)),
-                Err(fault) => Err(LoadError::Read { file, fault }),
-            }
+            let mapped = file::map(&path)?;
+            Ok((path.display().to_string(), mapped))
         });
         Ok(GgufFiles {
             files: files.collect::<Result<_, _>>()?,

@@ -1,8 +1,38 @@
 //! What the metadata of a GGUF file say about tokenizer and sampling.
 
-use crate::file::gguf::{Gguf, GgufError, GgufFault, Place};
+use crate::file::gguf::{Gguf, GgufError, GgufFault, Place, Value};
 use crate::generation::GenerationDefaults;
 use crate::tokenizer_source::GgufTokenizer;
+
+/// Most tokens. The largest vocabularies of today have some 260,000.
+const MAX_TOKENS: usize = 4 << 20;
+/// Most merges.
+const MAX_MERGES: usize = 16 << 20;
+
+/// Arrays whose entries take more memory once read than in the file have at most so many.
+fn check_lengths(gguf: &Gguf<'_>) -> Result<(), GgufError> {
+    for (name, limit) in [
+        ("tokenizer.ggml.tokens", MAX_TOKENS),
+        ("tokenizer.ggml.scores", MAX_TOKENS),
+        ("tokenizer.ggml.token_type", MAX_TOKENS),
+        ("tokenizer.ggml.merges", MAX_MERGES),
+    ] {
+        if let Some(Value::Array(array)) = gguf.get(name)
+            && array.len() > limit
+        {
+            let fault = GgufFault::TooMany {
+                what: "entries",
+                count: array.len() as u64,
+                limit: limit as u64,
+            };
+            return Err(GgufError {
+                place: Place::Key(name.to_owned()),
+                fault,
+            });
+        }
+    }
+    Ok(())
+}
 
 /// Reads all `tokenizer.ggml.*` fields and checks that they fit each other.
 pub(crate) fn tokenizer(gguf: &Gguf<'_>) -> Result<GgufTokenizer, GgufError> {
@@ -11,6 +41,7 @@ pub(crate) fn tokenizer(gguf: &Gguf<'_>) -> Result<GgufTokenizer, GgufError> {
         place: Place::Key(key(name)),
         fault: GgufFault::Missing,
     };
+    check_lengths(gguf)?;
     let tokens = gguf.strings(&key("tokens"))?.ok_or_else(|| missing("tokens"))?;
     let per_token = |name: &str, found: usize| match found {
         0 => Ok(()),

@@ -13,6 +13,8 @@ use tokenmill_kernels::quant::{FORMATS, Format};
 
 /// Longest header. Files of the largest models have headers of some megabytes.
 pub const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// Longest name of a tensor, in bytes.
+const MAX_NAME_BYTES: usize = 1024;
 /// Most dimensions of a tensor.
 const MAX_DIMS: usize = 8;
 
@@ -121,6 +123,12 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         let mut tensors = Vec::new();
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
+            if name.len() > MAX_NAME_BYTES {
+                return Err(A::Error::custom(format_args!(
+                    "a tensor's name has {} bytes, more than {MAX_NAME_BYTES}",
+                    name.len()
+                )));
+            }
             if !names.insert(name.clone()) {
                 return Err(A::Error::custom(format_args!("tensor {name:?} is there twice")));
             }
