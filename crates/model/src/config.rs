@@ -8,6 +8,8 @@ pub use tokenmill_kernels::rope::Pairing;
 
 /// No dimension of a model may exceed this; larger numbers are faults of a file and would only end in huge allocations.
 const MAX_DIMENSION: usize = 1 << 24;
+/// Matrices of a single row are no use to any model, and files may store them as vectors.
+const MIN_WIDTH: usize = 2;
 /// Models of today have at most some 130 layers.
 pub(crate) const MAX_LAYERS: usize = 4096;
 /// Attention keeps rows of this many numbers in registers and caches.
@@ -136,19 +138,19 @@ impl Config {
     /// # Errors
     /// The first field that is out of range, with the rule that it breaks.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for (key, value, max) in [
-            ("n_layers", self.n_layers, MAX_LAYERS),
-            ("n_embd", self.n_embd, MAX_DIMENSION),
-            ("n_heads", self.n_heads, MAX_DIMENSION),
-            ("n_kv_heads", self.n_kv_heads, self.n_heads),
-            ("head_dim", self.head_dim, MAX_HEAD_DIM),
-            ("n_ff", self.n_ff, MAX_DIMENSION),
-            ("n_vocab", self.n_vocab, MAX_DIMENSION),
-            ("n_context", self.n_context, u32::MAX as usize),
-            ("rope.n_rot", self.rope.n_rot, self.head_dim),
+        for (key, value, min, max) in [
+            ("n_layers", self.n_layers, 1, MAX_LAYERS),
+            ("n_embd", self.n_embd, MIN_WIDTH, MAX_DIMENSION),
+            ("n_heads", self.n_heads, 1, MAX_DIMENSION),
+            ("n_kv_heads", self.n_kv_heads, 1, self.n_heads),
+            ("head_dim", self.head_dim, 1, MAX_HEAD_DIM),
+            ("n_ff", self.n_ff, MIN_WIDTH, MAX_DIMENSION),
+            ("n_vocab", self.n_vocab, MIN_WIDTH, MAX_DIMENSION),
+            ("n_context", self.n_context, 1, u32::MAX as usize),
+            ("rope.n_rot", self.rope.n_rot, 1, self.head_dim),
         ] {
-            check(key, &value, (1..=max).contains(&value), || {
-                format!("between 1 and {max}")
+            check(key, &value, (min..=max).contains(&value), || {
+                format!("between {min} and {max}")
             })?;
         }
         check(

@@ -14,7 +14,8 @@ const PIECE_BYTES: usize = 256;
 /// What [`summarise`] finds.
 pub(crate) struct Summary {
     pub(crate) n_params: u64,
-    /// Bytes of all tensors in their files, which packing keeps.
+    /// Bytes of memory that all tensors take once they are packed: not their bytes in the files, which a hostile shape
+    /// could make many times fewer.
     pub(crate) weight_bytes: u64,
     /// The type that holds most weights.
     pub(crate) quantization: String,
@@ -29,7 +30,7 @@ pub(crate) fn summarise(weights: &Weights<'_>) -> Summary {
     let mut hash = Sha256::new();
     for (name, tensor) in weights.iter() {
         n_params += tensor.n_elements();
-        weight_bytes += tensor.range.len() as u64;
+        weight_bytes = u64::saturating_add(weight_bytes, packed_bytes(tensor));
         *params_by_type.entry(tensor.format.name).or_default() += tensor.n_elements();
         hash_tensor(&mut hash, name, tensor);
     }
@@ -42,6 +43,23 @@ pub(crate) fn summarise(weights: &Weights<'_>) -> Summary {
         quantization,
         fingerprint,
     }
+}
+
+/// As [`Weights`] takes the tensor: as a matrix, or as a vector of `f32`. A matrix of one row, which a file may store as
+/// a vector, does not occur: [`crate::config::Config::validate`] asks for more.
+fn packed_bytes(tensor: &Tensor<'_>) -> u64 {
+    let bytes = match tensor.shape.as_slice() {
+        [rows @ .., n_cols] if !rows.is_empty() => {
+            let n_rows = usize::try_from(rows.iter().product::<u64>()).ok();
+            let n_cols = usize::try_from(*n_cols).ok();
+            n_rows
+                .zip(n_cols)
+                .and_then(|(n_rows, n_cols)| tensor.format.packed_bytes(n_rows, n_cols))
+                .map(|bytes| bytes as u64)
+        }
+        _ => tensor.n_elements().checked_mul(size_of::<f32>() as u64),
+    };
+    bytes.unwrap_or(u64::MAX)
 }
 
 fn hash_tensor(hash: &mut Sha256, name: &str, tensor: &Tensor<'_>) {

@@ -395,6 +395,7 @@ fn configurations_out_of_range_are_refused_by_name() {
     assert_eq!(refusal(&|config| config.n_heads = 5), "n_heads");
     assert_eq!(refusal(&|config| config.n_kv_heads = 0), "n_kv_heads");
     assert_eq!(refusal(&|config| config.n_embd = usize::MAX), "n_embd");
+    assert_eq!(refusal(&|config| config.n_ff = 1), "n_ff");
     assert_eq!(refusal(&|config| config.head_dim = 25), "head_dim");
     assert_eq!(refusal(&|config| config.rope.n_rot = 26), "rope.n_rot");
     assert_eq!(refusal(&|config| config.rope.base = f32::NAN), "rope.base");

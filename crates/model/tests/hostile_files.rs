@@ -8,7 +8,7 @@ use tokenmill_kernels::pool::Pool;
 use tokenmill_model::file::gguf::Gguf;
 use tokenmill_model::file::safetensors;
 use tokenmill_model::{LoadError, LoadOptions, Loaded};
-use tokenmill_testkit::gguf::{GgufWriter, TYPE_F32, TYPE_Q8_0};
+use tokenmill_testkit::gguf::{GgufWriter, TYPE_F16, TYPE_F32, TYPE_Q8_0};
 use tokenmill_testkit::random::Random;
 use tokenmill_testkit::safetensors::SafetensorsWriter;
 use tokenmill_testkit::tiny_model::{TinyModel, tiny_model};
@@ -366,6 +366,62 @@ fn a_model_that_does_not_fit_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn memory_is_counted_as_it_is_packed_and_not_as_it_lies_in_the_file() {
+    let narrow = TinyModel {
+        n_layers: 1,
+        n_embd: 2,
+        n_ff: 2,
+        matrix_type: TYPE_F16,
+        ..TinyModel::new("llama", 1)
+    };
+    let bytes = narrow.gguf().bytes();
+    let in_file: usize = Gguf::parse(&bytes)
+        .unwrap()
+        .tensors()
+        .iter()
+        .map(|tensor| tensor.range.len())
+        .sum();
+    let pool = Pool::new(NonZeroUsize::MIN, Isa::detect());
+    let options = LoadOptions {
+        max_weight_bytes: Some(4 * in_file as u64),
+        ..LoadOptions::default()
+    };
+    let fault = tokenmill_model::load_from_bytes(&pool, "tiny", &bytes, &options).err();
+    let Some(LoadError::Memory { needed, .. }) = fault else {
+        panic!("{fault:?}")
+    };
+    // The embedding alone: 264 rows of 2 columns, filled up to 272 of 32.
+    assert!(needed > 272 * 32 * 2, "{needed} for {in_file} in the file");
+}
+
+#[test]
+fn gguf_token_lists_are_counted_before_they_are_read() {
+    let over = |limit: u64| {
+        [
+            &0_u32.to_le_bytes()[..],
+            &(limit + 1).to_le_bytes(),
+            &vec![0; limit as usize + 1],
+        ]
+        .concat()
+    };
+    let tokens = GgufWriter::new().raw("tokenizer.ggml.tokens", ARRAY, &over(4 << 20));
+    let merges = GgufWriter::new().strings("tokenizer.ggml.tokens", &["a"]).raw(
+        "tokenizer.ggml.merges",
+        ARRAY,
+        &over(16 << 20),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.gguf");
+    for (file, words) in [(tokens, "4194305 of entries"), (merges, "16777217 of entries")] {
+        std::fs::write(&path, file.bytes()).unwrap();
+        let message = tokenmill_model::read_gguf_tokenizer(&path)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn safetensors_headers_are_refused_by_the_tensor() {
     let entry = |dtype: &str, shape: Value, offsets: Value| {
         SafetensorsWriter::new()
@@ -409,6 +465,13 @@ fn safetensors_headers_are_refused_by_the_tensor() {
     let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     let message = safetensors::parse(&header(twice)).unwrap_err().to_string();
     assert!(message.contains("\"a\" is there twice"), "{message}");
+    let name = "n".repeat(1025);
+    let message = safetensors::parse(&header(&format!(
+        r#"{{"{name}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#
+    )))
+    .unwrap_err()
+    .to_string();
+    assert!(message.contains("1025 bytes") && message.len() < 300, "{message}");
     let message = safetensors::parse(&header(&"[".repeat(100_000)))
         .unwrap_err()
         .to_string();
