@@ -13,6 +13,9 @@ const LONG_ABOUT: &str = "\
 Lists the metadata and the tensors of a GGUF file (of all parts, given the first), of a safetensors file or of a Hugging \
 Face folder. Reads no weights, so it takes no time and no memory, and works for models that Tokenmill cannot run.";
 
+/// Widest column of names, in characters.
+const MAX_COLUMN_WIDTH: usize = 60;
+
 pub(super) fn cli() -> Command {
     Command::new("inspect")
         .about("Show what is in a model file or folder")
@@ -55,22 +58,12 @@ fn write_tables(inspection: &Inspection, out: Output<'_>) -> Result<(), Failure>
     for file in &inspection.files {
         writeln!(out, "file          {file}")?;
     }
-    let key_width = inspection
-        .keys
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
+    let key_width = column_width(inspection.keys.iter().map(|(name, _)| name.as_str()));
     writeln!(out, "\n{} metadata keys", inspection.keys.len())?;
     for (name, value) in &inspection.keys {
         writeln!(out, "  {name:<key_width$}  {}", value.replace('\n', "\\n"))?;
     }
-    let name_width = inspection
-        .tensors
-        .iter()
-        .map(|tensor| tensor.name.len())
-        .max()
-        .unwrap_or(0);
+    let name_width = column_width(inspection.tensors.iter().map(|tensor| tensor.name.as_str()));
     writeln!(out, "\n{} tensors", inspection.tensors.len())?;
     for tensor in &inspection.tensors {
         let shape: Vec<_> = tensor.shape.iter().map(u64::to_string).collect();
@@ -82,6 +75,15 @@ fn write_tables(inspection: &Inspection, out: Output<'_>) -> Result<(), Failure>
         )?;
     }
     Ok(())
+}
+
+/// The width of a column of names. A longer name reaches over it, so that one such name does not push all values away.
+fn column_width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(MAX_COLUMN_WIDTH)
 }
 
 fn to_json(inspection: &Inspection) -> Value {
@@ -107,4 +109,35 @@ fn to_json(inspection: &Inspection) -> Value {
         "metadata": keys,
         "tensors": inspection.tensors.iter().map(tensor).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenmill_model::TensorSummary;
+
+    use super::*;
+
+    #[test]
+    fn a_long_name_neither_panics_nor_widens_the_table() {
+        let tensor = |name: String| TensorSummary {
+            name,
+            format: "F32",
+            shape: vec![2, 3],
+            n_bytes: 24,
+        };
+        let inspection = Inspection {
+            kind: "GGUF 3".to_owned(),
+            architecture: None,
+            files: Vec::new(),
+            file_bytes: 24,
+            keys: vec![("k".repeat(70_000), "1".to_owned())],
+            tensors: vec![tensor("t".repeat(70_000)), tensor("short".to_owned())],
+            n_params: 6,
+        };
+        let mut table = Vec::new();
+        assert!(write_tables(&inspection, &mut table).is_ok());
+        let table = String::from_utf8(table).unwrap();
+        let last = table.lines().last().unwrap();
+        assert!(last.starts_with("  short ") && last.len() < 120, "{last}");
+    }
 }
