@@ -3,16 +3,16 @@
 //! Down: conversation, template, tokens, submit. Up: tokens, text, stop strings, events. A request for `n` choices
 //! becomes `n` submissions of the same prompt, which share its pages; choice `i` runs with `seed + i`.
 
+mod token_channel;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::channel::mpsc as events;
 use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, SinkExt, Stream, StreamExt};
 use tokenmill_engine::{
-    Delivery, Engine, Finish, Options as EngineOptions, Output, Reason, Sampling, Sink, StartError,
-    Submission, SubmitError, Waker,
+    Engine, Options as EngineOptions, Output, Reason, Sampling, StartError, Submission, SubmitError,
 };
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 use tokenmill_kernels::pool::Pool;
@@ -21,14 +21,13 @@ use tokenmill_text::{
     ChatTemplate, GgufVocab, RenderedPrompt, StopMatcher, TemplateError, TemplateInput, Timestamp, Tokenizer,
     TokenizerError,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
 use crate::request::{InvalidRequest, Message, Request, Role};
 use crate::upstream::{ModelCard, Upstream, UpstreamStats};
+use token_channel::{Tokens, token_channel};
 
-/// Tokens that may wait between the engine and a reader. A sequence whose reader is further behind pauses.
-const TOKENS_AHEAD: usize = 64;
 /// Prompts that are rendered and tokenised at the same time; more wait. Each takes a thread.
 const PROMPTS_AT_ONCE: usize = 4;
 
@@ -340,7 +339,7 @@ impl TextSide {
             .tokenizer
             .encode_prompt(&prompt)
             .map_err(|error| match error {
-                TokenizerError::TextTooLong { .. } => {
+                TokenizerError::TextTooLong { .. } | TokenizerError::ReadsTooMuch => {
                     InferenceError::Invalid(InvalidRequest::new("messages", format!("are too long: {error}")))
                 }
                 other => InferenceError::Fault(other.to_string()),
@@ -532,107 +531,5 @@ impl Choice {
                 reason,
             }))
             .await;
-    }
-}
-
-/// What engine and reader tell each other beside the tokens.
-#[derive(Default)]
-struct Gate {
-    /// The reader wants no more tokens.
-    is_closed: AtomicBool,
-    /// The engine has seen it full and waits to be woken.
-    is_awaited: AtomicBool,
-}
-
-/// The engine's end. Room for one output more than `TOKENS_AHEAD` is kept for the finish, so that it always fits.
-struct TokenSink {
-    outputs: mpsc::Sender<Output>,
-    gate: Arc<Gate>,
-}
-
-/// The reader's end; dropping it cancels the sequence.
-struct Tokens {
-    outputs: mpsc::Receiver<Output>,
-    gate: Arc<Gate>,
-    waker: Waker,
-}
-
-fn token_channel(waker: Waker) -> (TokenSink, Tokens) {
-    let (sender, receiver) = mpsc::channel(TOKENS_AHEAD + 1);
-    let gate = Arc::new(Gate::default());
-    (
-        TokenSink {
-            outputs: sender,
-            gate: gate.clone(),
-        },
-        Tokens {
-            outputs: receiver,
-            gate,
-            waker,
-        },
-    )
-}
-
-impl Sink for TokenSink {
-    fn deliver(&mut self, output: Output) -> Delivery {
-        if matches!(output, Output::Token { .. }) {
-            if self.is_closed() {
-                return Delivery::Closed;
-            }
-            if !self.has_room() {
-                return Delivery::Full;
-            }
-        }
-        match self.outputs.try_send(output) {
-            Ok(()) => Delivery::Accepted,
-            Err(mpsc::error::TrySendError::Full(_)) => Delivery::Full,
-            Err(mpsc::error::TrySendError::Closed(_)) => Delivery::Closed,
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.gate.is_closed.load(Ordering::Acquire) || self.outputs.is_closed()
-    }
-
-    fn has_room(&self) -> bool {
-        if self.outputs.capacity() > 1 {
-            return true;
-        }
-        // The reader may have made room just now, before it could know that somebody waits: look again.
-        self.gate.is_awaited.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        self.outputs.capacity() > 1
-    }
-}
-
-impl Tokens {
-    async fn next(&mut self) -> Option<Output> {
-        let output = self.outputs.recv().await;
-        fence(Ordering::SeqCst);
-        if self.gate.is_awaited.swap(false, Ordering::SeqCst) {
-            self.waker.wake();
-        }
-        output
-    }
-
-    /// Wants no more tokens; the finish still comes.
-    fn close(&self) {
-        self.gate.is_closed.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    /// Waits for the finish.
-    async fn finish(&mut self) -> Option<Finish> {
-        loop {
-            if let Output::Finish(finish) = self.next().await? {
-                return Some(finish);
-            }
-        }
-    }
-}
-
-impl Drop for Tokens {
-    fn drop(&mut self) {
-        self.close();
     }
 }
