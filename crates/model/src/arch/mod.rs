@@ -1,4 +1,4 @@
-//! Model architectures: one file each, which wires parts from [`crate::layers`] and names the tensors.
+//! Model architectures: one file each, which wires parts from `layers` and names the tensors.
 
 mod llama;
 mod qwen2;
