@@ -1,7 +1,7 @@
 //! The engine's thread and the handle to it: commands in, wake-ups, statistics out.
 
-use crate::step::{Progress, Stats, Stepper};
-use crate::{Options, Sink, StartError, Submission, SubmitError};
+use crate::step::{Progress, Stepper};
+use crate::{Options, Sink, StartError, Stats, Submission, SubmitError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};

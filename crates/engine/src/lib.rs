@@ -22,6 +22,7 @@ mod pages;
 mod prefix;
 
 mod scheduler;
+mod stats;
 mod step;
 
 pub mod sample;
@@ -30,5 +31,6 @@ pub use engine::{Engine, Waker};
 pub use error::{StartError, SubmitError, TooLong};
 pub use options::Options;
 pub use sink::{Delivery, Finish, Output, Reason, Sink};
-pub use step::{Progress, Stats, Stepper};
+pub use stats::Stats;
+pub use step::{Progress, Stepper};
 pub use submission::{Sampling, Submission};
