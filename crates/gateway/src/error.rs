@@ -200,6 +200,7 @@ impl ApiError {
             InferenceError::Overloaded => ApiError::overloaded("engine_overloaded", retry_after_s),
             InferenceError::ShuttingDown => ApiError::overloaded("shutting_down", None),
             InferenceError::Failed(detail) => ApiError::overloaded("engine_failed", None).with_detail(detail),
+            InferenceError::NotAdmitted => ApiError::server_error("a payer refused without saying why"),
             InferenceError::Fault(detail) => ApiError::server_error(detail),
         }
     }

@@ -86,6 +86,9 @@ pub enum InferenceError {
         /// Tokens that fit.
         n_context: usize,
     },
+    /// Who pays has said no, and knows why.
+    #[error("the payer has not admitted the request")]
+    NotAdmitted,
     /// The queue is full.
     #[error("the queue is full")]
     Overloaded,

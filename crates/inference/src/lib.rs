@@ -7,6 +7,8 @@
 
 mod request;
 
+mod payer;
+
 mod event;
 
 mod router;
@@ -14,6 +16,7 @@ mod router;
 pub mod upstream;
 
 pub use event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
+pub use payer::{NotAdmitted, PaidBy, Payer, WorstCase};
 pub use request::{
     CacheScope, Draft, InvalidRequest, LIMITS, Limits, Message, Request, RequestSampling, Role,
 };

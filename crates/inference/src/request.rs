@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::payer::PaidBy;
+
 /// Upper bounds of what one request may ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -115,6 +117,8 @@ pub struct Draft {
     pub ignore_eos: bool,
     /// Whose cached prefixes may serve it.
     pub cache_scope: CacheScope,
+    /// Who pays.
+    pub paid_by: PaidBy,
 }
 
 impl Draft {
@@ -131,6 +135,7 @@ impl Draft {
             n: 1,
             ignore_eos: false,
             cache_scope: CacheScope([0; 32]),
+            paid_by: PaidBy::default(),
         }
     }
 

@@ -24,6 +24,7 @@ use tokenmill_text::{
 use tokio::sync::Semaphore;
 
 use crate::event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
+use crate::payer::{NotAdmitted, PaidBy, WorstCase};
 use crate::request::{InvalidRequest, Message, Request, Role};
 use crate::upstream::{ModelCard, Upstream, UpstreamStats};
 use token_channel::{Tokens, token_channel};
@@ -203,7 +204,7 @@ impl LocalUpstream {
         let prompt = self.prompt(&request).await?;
         let stop = StopMatcher::new(&request.stop)
             .map_err(|error| InvalidRequest::new("stop", error.to_string()))?;
-        let max_tokens = self.max_tokens(&request, prompt.len())?;
+        let max_tokens = self.admitted(&request, prompt.len()).await?;
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let mut choices = Vec::with_capacity(request.n as usize);
         for idx in 0..request.n {
@@ -225,6 +226,7 @@ impl LocalUpstream {
                 idx,
                 tokens,
                 stop: stop.clone(),
+                paid_by: request.paid_by.clone(),
             });
         }
         let started = Started {
@@ -270,6 +272,20 @@ impl LocalUpstream {
             });
         }
         Ok(n_completion)
+    }
+
+    /// Tokens for each choice, as far as they fit and are paid for.
+    async fn admitted(&self, request: &Request, n_prompt: usize) -> Result<usize, InferenceError> {
+        let max_tokens = self.max_tokens(request, n_prompt)?;
+        let worst = WorstCase {
+            n_prompt: n_prompt as u64,
+            max_tokens: max_tokens as u64,
+            n_choices: request.n,
+            is_max_set: request.max_tokens.is_some(),
+        };
+        let allowed = request.paid_by.admit(worst).await;
+        let allowed = allowed.map_err(|NotAdmitted| InferenceError::NotAdmitted)?;
+        Ok(usize::try_from(allowed).unwrap_or(max_tokens).min(max_tokens))
     }
 
     /// The caller's choice, else the model's, else OpenAI's.
@@ -450,6 +466,7 @@ struct Choice {
     idx: u32,
     tokens: Tokens,
     stop: StopMatcher,
+    paid_by: PaidBy,
 }
 
 struct ChoiceEnd {
@@ -468,6 +485,7 @@ impl Choice {
             match output {
                 Output::Token { id } => {
                     n_taken += 1;
+                    self.paid_by.generated(1);
                     if self.pass(&decoder.push(id), &mut out).await {
                         return Ok(self.stopped(n_taken, &mut out).await);
                     }

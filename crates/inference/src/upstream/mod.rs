@@ -15,7 +15,8 @@ pub trait Upstream: Send + Sync {
     /// The models that it serves.
     fn models(&self) -> Vec<ModelCard>;
 
-    /// Takes a request on. Dropping the future, or later the stream, cancels it: an upstream stops working for a
+    /// Takes a request on, once its [`PaidBy`](crate::PaidBy) has admitted it: not before that is anything computed, and
+    /// not beyond what that allows. It hears of tokens as they are generated. Dropping the future, or later the stream, cancels it: an upstream stops working for a
     /// request that nobody reads within one step.
     fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>>;
 
