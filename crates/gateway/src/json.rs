@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::Number;
 
 use crate::error::ApiError;
+use crate::parameters::{self, Group, Rule};
 
 /// How deep arrays and objects may nest.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -120,12 +121,20 @@ impl Json {
         }
     }
 
+    /// Reads a whole body whose fields have rows in a table.
+    pub(crate) fn body(body: &[u8], rows: &'static [Group]) -> Result<Fields, ApiError> {
+        let mut fields = Json::parse(body)?.fields("")?;
+        fields.rows = Some(rows);
+        Ok(fields)
+    }
+
     /// The fields of an object, to be taken one by one.
     pub(crate) fn fields(self, path: &str) -> Result<Fields, ApiError> {
         match self {
             Json::Object(fields) => Ok(Fields {
                 path: path.to_owned(),
                 fields,
+                rows: None,
             }),
             other if path.is_empty() => {
                 let message = format!("The body must be a JSON object, and is {}", other.describe());
@@ -146,6 +155,8 @@ impl Json {
 pub(crate) struct Fields {
     path: String,
     fields: BTreeMap<String, Json>,
+    /// The table of a body; objects inside it have none.
+    rows: Option<&'static [Group]>,
 }
 
 impl Fields {
@@ -160,6 +171,12 @@ impl Fields {
 
     /// A field that may be absent; `null` is absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
+        debug_assert!(
+            self.rows.is_none_or(|rows| {
+                parameters::row(rows, name).is_some_and(|row| row.rule != Rule::Refused)
+            }),
+            "'{name}' is read, and has no row that says so"
+        );
         self.fields.remove(name).filter(|value| *value != Json::Null)
     }
 
@@ -182,12 +199,22 @@ impl Fields {
         self.take(name).map(|value| read(value, &path)).transpose()
     }
 
+    /// Refuses what has not been taken of a body: what has a row as not supported, all else as unknown.
+    pub(crate) fn finish_body(self) -> Result<(), ApiError> {
+        let rows = self.rows.unwrap_or_default();
+        self.refuse_rest(|name| parameters::row(rows, name).is_some())
+    }
+
     /// Refuses what has not been taken: those in `not_supported` (sorted) as such unless `null`, all others as
     /// unknown.
     pub(crate) fn finish(self, not_supported: &[&str]) -> Result<(), ApiError> {
+        self.refuse_rest(|name| not_supported.binary_search(&name).is_ok())
+    }
+
+    fn refuse_rest(&self, is_known: impl Fn(&str) -> bool) -> Result<(), ApiError> {
         for (name, value) in &self.fields {
             let path = self.path_of(clip(name));
-            if not_supported.binary_search(&name.as_str()).is_err() {
+            if !is_known(name) {
                 let message = format!("Unknown parameter: '{path}'. Remove it, or check its spelling");
                 return Err(ApiError::parameter("unknown_parameter", path, message));
             }

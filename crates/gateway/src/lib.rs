@@ -6,6 +6,10 @@
 
 mod endpoints;
 
+mod parameters;
+
+mod generate;
+
 mod admission;
 
 mod stream;
@@ -28,6 +32,7 @@ use tokenmill_accounts::Accounts;
 use tokenmill_inference::Router as Models;
 
 pub use endpoints::{Access, ROUTES, Route};
+pub use parameters::{Group, Origin, Parameter, Rule};
 pub use serve::{ServeOptions, serve};
 
 use admission::InFlight;

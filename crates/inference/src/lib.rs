@@ -18,7 +18,8 @@ pub mod upstream;
 pub use event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
 pub use payer::{NotAdmitted, PaidBy, Payer, WorstCase};
 pub use request::{
-    CacheScope, Draft, InvalidRequest, LIMITS, Limits, Message, Request, RequestSampling, Role,
+    CacheScope, Conversation, Draft, InvalidRequest, LIMITS, Limits, Message, Prompt, PromptEnding, Request,
+    RequestSampling, Role,
 };
 pub use router::{Router, RouterError};
 pub use upstream::{KINDS, ModelCard, Upstream, UpstreamKind, UpstreamStats};

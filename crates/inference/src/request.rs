@@ -61,6 +61,73 @@ impl fmt::Debug for Message {
     }
 }
 
+/// What the answer goes on from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Prompt {
+    /// Messages, put into the model's own form by its chat template.
+    Conversation(Conversation),
+    /// The whole prompt as text. Whoever writes that writes the model's special tokens, too: their names become them.
+    Text(String),
+    /// Token ids of the model.
+    Tokens(Vec<u32>),
+}
+
+impl fmt::Debug for Prompt {
+    /// Leaves the words out, as [`Message`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Prompt::Conversation(conversation) => conversation.fmt(f),
+            Prompt::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Prompt::Tokens(tokens) => write!(f, "Tokens({})", tokens.len()),
+        }
+    }
+}
+
+/// A conversation, and what the model's template is told besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Where the prompt ends.
+    pub ending: PromptEnding,
+}
+
+impl Conversation {
+    /// One that the model is to answer.
+    #[must_use]
+    pub fn new(messages: Vec<Message>) -> Conversation {
+        Conversation {
+            messages,
+            ending: PromptEnding::Reply,
+        }
+    }
+}
+
+impl Conversation {
+    fn check(&self) -> Result<(), InvalidRequest> {
+        let n_messages = self.messages.len();
+        if n_messages == 0 {
+            return Err(InvalidRequest::new("messages", "must hold at least one message"));
+        }
+        if n_messages > LIMITS.n_messages {
+            let fault = format!("holds {n_messages} messages; at most {} fit", LIMITS.n_messages);
+            return Err(InvalidRequest::new("messages", fault));
+        }
+        Ok(())
+    }
+}
+
+/// Where the prompt of a conversation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptEnding {
+    /// Behind the opening of the assistant's turn, which the answer fills.
+    Reply,
+    /// Within the last message, which the answer goes on with.
+    Continue,
+    /// Behind the last message, with nothing opened.
+    Bare,
+}
+
 /// How tokens are chosen. `None` is the model's own default, and where the model has none, OpenAI's.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RequestSampling {
@@ -103,8 +170,8 @@ pub struct Draft {
     pub id: String,
     /// The served name of the model.
     pub model: String,
-    /// The conversation, oldest first.
-    pub messages: Vec<Message>,
+    /// What the answer goes on from.
+    pub prompt: Prompt,
     /// How tokens are chosen.
     pub sampling: RequestSampling,
     /// At most so many tokens per choice, at least 1; `None` is what the context leaves.
@@ -122,13 +189,19 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A request for one answer with every default, for callers that set only what they need.
+    /// A request for one answer to a conversation with every default, for callers that set only what they need.
     #[must_use]
     pub fn new(model: impl Into<String>, messages: Vec<Message>) -> Draft {
+        Draft::on(model, Prompt::Conversation(Conversation::new(messages)))
+    }
+
+    /// The same for any prompt.
+    #[must_use]
+    pub fn on(model: impl Into<String>, prompt: Prompt) -> Draft {
         Draft {
             id: String::new(),
             model: model.into(),
-            messages,
+            prompt,
             sampling: RequestSampling::default(),
             max_tokens: None,
             stop: Vec::new(),
@@ -144,7 +217,7 @@ impl Draft {
     /// # Errors
     /// The first field out of range, by name.
     pub fn check(self) -> Result<Request, InvalidRequest> {
-        self.check_messages()?;
+        self.check_prompt()?;
         self.check_sampling()?;
         self.check_stop()?;
         if self.max_tokens == Some(0) {
@@ -160,19 +233,15 @@ impl Draft {
         Ok(Request(self))
     }
 
-    fn check_messages(&self) -> Result<(), InvalidRequest> {
-        if self.messages.is_empty() {
-            return Err(InvalidRequest::new("messages", "must hold at least one message"));
+    fn check_prompt(&self) -> Result<(), InvalidRequest> {
+        match &self.prompt {
+            Prompt::Conversation(conversation) => conversation.check(),
+            Prompt::Text(text) if text.is_empty() => Err(InvalidRequest::new("prompt", "must not be empty")),
+            Prompt::Tokens(tokens) if tokens.is_empty() => {
+                Err(InvalidRequest::new("prompt", "must hold at least one token"))
+            }
+            Prompt::Text(_) | Prompt::Tokens(_) => Ok(()),
         }
-        if self.messages.len() > LIMITS.n_messages {
-            let fault = format!(
-                "holds {} messages; at most {} fit",
-                self.messages.len(),
-                LIMITS.n_messages
-            );
-            return Err(InvalidRequest::new("messages", fault));
-        }
-        Ok(())
     }
 
     fn check_sampling(&self) -> Result<(), InvalidRequest> {
@@ -318,7 +387,10 @@ mod tests {
         assert!(refused(|draft| draft.n = 0).starts_with("'n'"));
         assert!(refused(|draft| draft.n = LIMITS.n_choices + 1).starts_with("'n'"));
         assert!(refused(|draft| draft.max_tokens = Some(0)).starts_with("'max_completion_tokens'"));
-        assert!(refused(|draft| draft.messages.clear()).starts_with("'messages'"));
+        assert!(
+            refused(|draft| draft.prompt = Prompt::Conversation(Conversation::new(Vec::new())))
+                .starts_with("'messages'")
+        );
     }
 
     #[test]

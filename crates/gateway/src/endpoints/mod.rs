@@ -11,6 +11,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use crate::App;
 use crate::error::ApiError;
+use crate::parameters::Group;
 
 /// One path of the service.
 pub struct Route {
@@ -24,6 +25,8 @@ pub struct Route {
     pub summary: &'static str,
     /// The shortest good body, for routes that take one; `MODEL` stands for a served model's name.
     pub example: Option<&'static str>,
+    /// What that body may hold.
+    pub parameters: &'static [Group],
     pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
 }
 
@@ -44,6 +47,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Key,
         summary: "The next message of a conversation",
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
+        parameters: chat_completions::PARAMETERS,
         handler: || post(chat_completions::create),
     },
     Route {
@@ -52,6 +56,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Key,
         summary: "The models that are served",
         example: None,
+        parameters: &[],
         handler: || get(models::list),
     },
     Route {
@@ -60,6 +65,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Key,
         summary: "One model; its id may hold a slash",
         example: None,
+        parameters: &[],
         handler: || get(models::retrieve),
     },
     Route {
@@ -68,6 +74,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Open,
         summary: "Whether the process is alive",
         example: None,
+        parameters: &[],
         handler: || get(health::alive),
     },
     Route {
@@ -76,6 +83,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Open,
         summary: "Whether it takes requests: models loaded, engines up, not draining",
         example: None,
+        parameters: &[],
         handler: || get(health::ready),
     },
     Route {
@@ -84,6 +92,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Open,
         summary: "Numbers for Prometheus",
         example: None,
+        parameters: &[],
         handler: || get(metrics::page),
     },
 ];

@@ -3,31 +3,28 @@
 //! Down: conversation, template, tokens, submit. Up: tokens, text, stop strings, events. A request for `n` choices
 //! becomes `n` submissions of the same prompt, which share its pages; choice `i` runs with `seed + i`.
 
+mod answer;
+mod text_side;
 mod token_channel;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures::channel::mpsc as events;
-use futures::future::{BoxFuture, try_join_all};
-use futures::{FutureExt, SinkExt, Stream, StreamExt};
-use tokenmill_engine::{
-    Engine, Options as EngineOptions, Output, Reason, Sampling, StartError, Submission, SubmitError,
-};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokenmill_engine::{Engine, Options as EngineOptions, Sampling, StartError, Submission, SubmitError};
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 use tokenmill_kernels::pool::Pool;
 use tokenmill_model::{GenerationDefaults, GgufTokenizer, Loaded, Model, ModelInfo, TokenizerSource};
-use tokenmill_text::{
-    ChatTemplate, GgufVocab, RenderedPrompt, StopMatcher, TemplateError, TemplateInput, Timestamp, Tokenizer,
-    TokenizerError,
-};
+use tokenmill_text::{ChatTemplate, GgufVocab, StopMatcher, TemplateError, Tokenizer, TokenizerError};
 use tokio::sync::Semaphore;
 
-use crate::event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
-use crate::payer::{NotAdmitted, PaidBy, WorstCase};
-use crate::request::{InvalidRequest, Message, Request, Role};
+use crate::event::{EventStream, InferenceError, Started};
+use crate::payer::{NotAdmitted, WorstCase};
+use crate::request::{InvalidRequest, Prompt, Request};
 use crate::upstream::{ModelCard, Upstream, UpstreamStats};
-use token_channel::{Tokens, token_channel};
+use answer::{Choice, answer, generate};
+use text_side::TextSide;
+use token_channel::token_channel;
 
 /// Prompts that are rendered and tokenised at the same time; more wait. Each takes a thread.
 const PROMPTS_AT_ONCE: usize = 4;
@@ -139,12 +136,6 @@ pub struct LocalUpstream {
     prompt_places: Arc<Semaphore>,
 }
 
-/// What turns conversations into tokens and tokens into text.
-struct TextSide {
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-}
-
 impl LocalUpstream {
     /// Starts an engine for the model.
     ///
@@ -201,7 +192,7 @@ impl LocalUpstream {
     }
 
     async fn begin(&self, request: Request) -> Result<EventStream, InferenceError> {
-        let prompt = self.prompt(&request).await?;
+        let prompt = self.prompt(request.prompt.clone()).await?;
         let stop = StopMatcher::new(&request.stop)
             .map_err(|error| InvalidRequest::new("stop", error.to_string()))?;
         let max_tokens = self.admitted(&request, prompt.len()).await?;
@@ -222,11 +213,12 @@ impl LocalUpstream {
             let (sink, tokens) = token_channel(self.engine.waker());
             // Where this fails, dropping the choices so far cancels them.
             self.engine.submit(submission, Box::new(sink)).map_err(refused)?;
+            let (stop, paid_by) = (stop.clone(), request.paid_by.clone());
             choices.push(Choice {
                 idx,
                 tokens,
-                stop: stop.clone(),
-                paid_by: request.paid_by.clone(),
+                stop,
+                paid_by,
             });
         }
         let started = Started {
@@ -239,7 +231,7 @@ impl LocalUpstream {
     }
 
     /// Template and tokenizer, on a thread that may be busy for a while.
-    async fn prompt(&self, request: &Request) -> Result<Vec<u32>, InferenceError> {
+    async fn prompt(&self, prompt: Prompt) -> Result<Vec<u32>, InferenceError> {
         let fault =
             |what: &dyn std::fmt::Display| InferenceError::Fault(format!("reading the prompt: {what}"));
         let place = self
@@ -249,11 +241,10 @@ impl LocalUpstream {
             .await
             .map_err(|error| fault(&error))?;
         let text = self.text.clone();
-        let messages = request.messages.clone();
         let tokens = tokio::task::spawn_blocking(move || {
             // The work holds its place itself: a caller who leaves does not end it, and must not make room for more.
             let _place = place;
-            text.tokens(&messages)
+            text.tokens(prompt)
         })
         .await;
         tokens.map_err(|error| fault(&error))?
@@ -348,55 +339,6 @@ fn random_seed() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-impl TextSide {
-    fn tokens(&self, messages: &[Message]) -> Result<Vec<u32>, InferenceError> {
-        let prompt = self.render(messages)?;
-        let tokens = self
-            .tokenizer
-            .encode_prompt(&prompt)
-            .map_err(|error| match error {
-                TokenizerError::TextTooLong { .. } | TokenizerError::ReadsTooMuch => {
-                    InferenceError::Invalid(InvalidRequest::new("messages", format!("are too long: {error}")))
-                }
-                other => InferenceError::Fault(other.to_string()),
-            })?;
-        if tokens.is_empty() {
-            return Err(InvalidRequest::new("messages", "give an empty prompt; say something").into());
-        }
-        Ok(tokens)
-    }
-
-    fn render(&self, messages: &[Message]) -> Result<RenderedPrompt, InferenceError> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        let input = TemplateInput {
-            messages: messages.iter().map(template_message).collect(),
-            tools: None,
-            add_generation_prompt: true,
-            extra: serde_json::Map::new(),
-            now: Timestamp {
-                unix_seconds: i64::try_from(now).unwrap_or(i64::MAX),
-            },
-        };
-        self.template.render(&input).map_err(|error| {
-            let fault = format!("cannot be put into this model's form: {error}");
-            InferenceError::Invalid(InvalidRequest::new("messages", fault))
-        })
-    }
-}
-
-fn template_message(message: &Message) -> serde_json::Value {
-    let role = match message.role {
-        // The newer name of the same role; no template knows it.
-        Role::System | Role::Developer => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
-    serde_json::json!({ "role": role, "content": message.content })
-}
-
 fn refused(error: SubmitError) -> InferenceError {
     match error {
         SubmitError::QueueFull { .. } => InferenceError::Overloaded,
@@ -427,127 +369,5 @@ fn refused(error: SubmitError) -> InferenceError {
         SubmitError::EmptyPrompt | SubmitError::NothingToGenerate | SubmitError::UnknownToken { .. } => {
             InferenceError::Fault(error.to_string())
         }
-    }
-}
-
-type Out = events::Sender<Result<Event, InferenceError>>;
-
-/// A stream of what `run` sends. `run` only goes on while the stream is polled, and is dropped with it.
-fn generate<F>(run: impl FnOnce(Out) -> F) -> impl Stream<Item = Result<Event, InferenceError>>
-where
-    F: Future<Output = ()>,
-{
-    let (out, sent) = events::channel(0);
-    let running = run(out).into_stream().filter_map(|()| std::future::ready(None));
-    futures::stream::select(running, sent)
-}
-
-/// All choices, from the first event to the last.
-async fn answer(text: Arc<TextSide>, started: Started, choices: Vec<Choice>, n_prompt: usize, mut out: Out) {
-    // A send fails only when the stream is gone, and then nothing polls this any more.
-    let _ = out.send(Ok(Event::Started(started))).await;
-    let running = choices
-        .into_iter()
-        .map(|choice| choice.run(&text.tokenizer, out.clone()));
-    let last = match try_join_all(running).await {
-        Ok(ends) => Ok(Event::Finished(Usage {
-            n_prompt: n_prompt as u64,
-            // The later choices share what the first has computed; that saves work and is no hit of the request's.
-            n_cached: ends.first().and_then(|end| end.n_cached),
-            n_completion: ends.iter().map(|end| end.n_completion).sum(),
-        })),
-        Err(error) => Err(error),
-    };
-    let _ = out.send(last).await;
-}
-
-/// One answer on its way up.
-struct Choice {
-    idx: u32,
-    tokens: Tokens,
-    stop: StopMatcher,
-    paid_by: PaidBy,
-}
-
-struct ChoiceEnd {
-    n_completion: u64,
-    n_cached: Option<u64>,
-}
-
-impl Choice {
-    async fn run(mut self, tokenizer: &Tokenizer, mut out: Out) -> Result<ChoiceEnd, InferenceError> {
-        let mut decoder = tokenizer.decoder();
-        let mut n_taken = 0;
-        let finish = loop {
-            let output = self.tokens.next().await;
-            let output =
-                output.ok_or_else(|| InferenceError::Fault("the engine let go of a sequence".into()))?;
-            match output {
-                Output::Token { id } => {
-                    n_taken += 1;
-                    self.paid_by.generated(1);
-                    if self.pass(&decoder.push(id), &mut out).await {
-                        return Ok(self.stopped(n_taken, &mut out).await);
-                    }
-                }
-                Output::Finish(finish) => break finish,
-            }
-        };
-        let reason = match finish.reason {
-            Reason::EndToken(_) => FinishReason::Stop,
-            Reason::Length => FinishReason::Length,
-            Reason::Cancelled => return Err(InferenceError::ShuttingDown),
-            Reason::Fault => return Err(InferenceError::Fault("the model's forward pass failed".into())),
-        };
-        // The rest of a character that never came may complete a stop string, too.
-        if self.pass(&decoder.flush(), &mut out).await {
-            self.finished(FinishReason::Stop, &mut out).await;
-        } else {
-            let rest = self.stop.flush();
-            self.send_text(rest, &mut out).await;
-            self.finished(reason, &mut out).await;
-        }
-        Ok(ChoiceEnd {
-            n_completion: finish.n_generated as u64,
-            n_cached: Some(finish.n_cached as u64),
-        })
-    }
-
-    /// Lets through what is certainly no stop string; true once one has come.
-    async fn pass(&mut self, piece: &str, out: &mut Out) -> bool {
-        let passed = self.stop.push(piece);
-        self.send_text(passed.text, out).await;
-        passed.stop.is_some()
-    }
-
-    /// Ends at a stop string. What the engine generated beyond it meanwhile is not the caller's.
-    async fn stopped(mut self, n_taken: u64, out: &mut Out) -> ChoiceEnd {
-        self.tokens.close();
-        self.finished(FinishReason::Stop, out).await;
-        let n_cached = self.tokens.finish().await.map(|finish| finish.n_cached as u64);
-        ChoiceEnd {
-            n_completion: n_taken,
-            n_cached,
-        }
-    }
-
-    async fn send_text(&self, text: String, out: &mut Out) {
-        if !text.is_empty() {
-            let _ = out
-                .send(Ok(Event::Text {
-                    choice: self.idx,
-                    text,
-                }))
-                .await;
-        }
-    }
-
-    async fn finished(&self, reason: FinishReason, out: &mut Out) {
-        let _ = out
-            .send(Ok(Event::ChoiceFinished {
-                choice: self.idx,
-                reason,
-            }))
-            .await;
     }
 }

@@ -1,0 +1,207 @@
+//! What every endpoint that asks a model does: read the body, admit, one call, answer.
+//!
+//! An endpoint reads its body into a [`Draft`] and writes events in its own shape; everything between is here, so that
+//! no door has rules of its own about who may ask how much.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokenmill_accounts::Caller;
+use tokenmill_inference::{CacheScope, Draft, InferenceError};
+
+use crate::App;
+use crate::admission::{Permit, wait_for_a_place_s};
+use crate::body::{Holding, read_json};
+use crate::error::ApiError;
+use crate::observe::{Record, RequestId};
+use crate::stream::{Answer, Folded, Frames};
+
+/// Bodies over this are parsed where they do not hold up other requests.
+const PARSE_INLINE_BYTES: usize = 64 << 10;
+
+/// A request whose body has not been read. Dropping it, or later the answer's body, cancels it.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    caller: Caller,
+    record: Record,
+    request_id: String,
+    request: Request,
+}
+
+impl FromRequest<Arc<App>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Call, ApiError> {
+        let extensions = request.extensions();
+        let known = (
+            extensions.get::<Caller>().cloned(),
+            extensions.get::<Record>().cloned(),
+            extensions.get::<RequestId>().cloned(),
+        );
+        let (Some(caller), Some(record), Some(RequestId(request_id))) = known else {
+            return Err(ApiError::server_error(
+                "a layer in front of the endpoint is missing",
+            ));
+        };
+        Ok(Call {
+            app: app.clone(),
+            caller,
+            record,
+            request_id,
+            request,
+        })
+    }
+}
+
+/// A request whose body has been read. It counts as being read until it is admitted.
+pub(crate) struct Asked {
+    pub(crate) app: Arc<App>,
+    caller: Caller,
+    record: Record,
+    request_id: String,
+    /// From the first byte to the last, the end of service waits for the request.
+    reading: Permit,
+}
+
+impl Call {
+    /// Reads the body, in front of whom the concurrency limit stands.
+    pub(crate) async fn read<T: Send + 'static>(
+        self,
+        parse: fn(&[u8]) -> Result<T, ApiError>,
+    ) -> Result<(T, Asked), ApiError> {
+        let Call {
+            app,
+            caller,
+            record,
+            request_id,
+            request,
+        } = self;
+        let reading = app
+            .in_flight
+            .read(&caller.project)
+            .map_err(|concurrency| ApiError::too_many_in_flight(concurrency, None))?;
+        let (parts, body) = request.into_parts();
+        let patience = Duration::from_secs(app.options.body_timeout_s);
+        let body: Bytes = read_json(&parts.headers, body, app.options.max_body_bytes, patience).await?;
+        let body = if body.len() <= PARSE_INLINE_BYTES {
+            parse(&body)?
+        } else {
+            let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
+            parsed
+                .unwrap_or_else(|error| Err(ApiError::server_error(format!("reading the body: {error}"))))?
+        };
+        let asked = Asked {
+            app,
+            caller,
+            record,
+            request_id,
+            reading,
+        };
+        Ok((body, asked))
+    }
+}
+
+impl Asked {
+    /// Checks the draft, admits the request and has it taken on. `cache_salt` parts the project's cached prompts.
+    pub(crate) async fn start(self, mut draft: Draft, cache_salt: Option<&str>) -> Result<Running, ApiError> {
+        let app = self.app;
+        draft.id = self.request_id;
+        draft.cache_scope = CacheScope(app.accounts.cache_scope(&self.caller.project, cache_salt));
+        let request = draft.check()?;
+        let (model, n_choices) = (request.model.clone(), request.n);
+        if app.models.model(&model).is_none() {
+            return Err(ApiError::unknown_model());
+        }
+        self.record.model(&model);
+        let permit = admit(&app, &self.caller, &model, n_choices)?;
+        drop(self.reading);
+        let events = app
+            .models
+            .start(request)
+            .await
+            .map_err(|error| refuse(&app, &model, error))?;
+        let answer = Answer::begin(self.record.watch(events), app.keep_alive()).await?;
+        Ok(Running {
+            model,
+            n_choices,
+            answer,
+            keep_alive: app.keep_alive(),
+            permit,
+        })
+    }
+}
+
+fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Result<Permit, ApiError> {
+    let (n, limit) = (n_choices as usize, app.in_flight.limit());
+    if n > limit {
+        let message = format!("'n' is {n}; at most {limit} choices may be in flight together here");
+        return Err(ApiError::parameter("invalid_value", "n", message));
+    }
+    app.in_flight
+        .admit(&caller.project, model, n)
+        .map_err(|concurrency| {
+            // `n` sequences must end before this request fits.
+            let wait_s = wait_for_a_place_s(app.metrics.mean_duration_s(model), (limit / n.max(1)) as u64);
+            ApiError::too_many_in_flight(concurrency, wait_s)
+        })
+}
+
+/// What an upstream's refusal is to the caller, with the wait that was measured.
+pub(crate) fn refuse(app: &App, model: &str, error: InferenceError) -> ApiError {
+    let stats = app.models.stats().into_iter().find(|(name, _)| *name == model);
+    let n_running = stats.map_or(1, |(_, stats)| stats.n_running);
+    ApiError::from_inference(
+        error,
+        wait_for_a_place_s(app.metrics.mean_duration_s(model), n_running),
+    )
+}
+
+/// An answer on its way.
+pub(crate) struct Running {
+    pub(crate) model: String,
+    pub(crate) n_choices: u32,
+    answer: Answer,
+    keep_alive: Duration,
+    permit: Permit,
+}
+
+impl Running {
+    /// Reads the answer to its end and writes it as one object.
+    pub(crate) async fn whole<B: Serialize>(
+        self,
+        write: impl FnOnce(Folded) -> B,
+    ) -> Result<Response, ApiError> {
+        let folded = self.answer.fold(self.n_choices as usize).await?;
+        let mut response = Json(write(folded)).into_response();
+        self.permit.concurrency.describe(response.headers_mut());
+        Ok(response.map(|body| Holding::wrap(body, self.permit)))
+    }
+
+    /// Writes the answer as it comes.
+    pub(crate) fn streamed(self, frames: impl Frames) -> Response {
+        let body = self.answer.sse(frames, self.keep_alive);
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // nginx buffers answers by default, which would hold a stream back.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        self.permit.concurrency.describe(headers);
+        response.map(|_| Holding::wrap(body, self.permit))
+    }
+}
+
+/// Seconds since 1970, for `created`.
+pub(crate) fn now_s() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_secs()
+}
