@@ -9,6 +9,8 @@ pub mod tokenizer;
 
 pub mod stop;
 
+pub mod tool_calls;
+
 pub use stop::{StopError, StopMatcher, Stopped};
 pub use template::{ChatTemplate, RenderedPrompt, TemplateError, TemplateInput, TemplateTokens, Timestamp};
 pub use tokenizer::{GgufVocab, Specials, StreamDecoder, Tokenizer, TokenizerError};
