@@ -1,7 +1,7 @@
 //! The engine's thread and the handle to it: commands in, wake-ups, statistics out.
 
 use crate::step::{Progress, Stepper};
-use crate::{Options, Sink, StartError, Stats, Submission, SubmitError};
+use crate::{Options, Sink, StartError, Stats, Submission, SubmitError, TokenMask};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -55,6 +55,19 @@ impl Engine {
     /// # Errors
     /// See [`SubmitError`]; nothing was queued then.
     pub fn submit(&self, submission: Submission, sink: Box<dyn Sink>) -> Result<(), SubmitError> {
+        self.submit_masked(submission, None, sink)
+    }
+
+    /// Queues a sequence whose tokens a mask decides on.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; nothing was queued then.
+    pub fn submit_masked(
+        &self,
+        submission: Submission,
+        mask: Option<Box<dyn TokenMask>>,
+        sink: Box<dyn Sink>,
+    ) -> Result<(), SubmitError> {
         let shared = &self.thread.shared;
         submission.check(shared.n_vocab, shared.max_tokens)?;
         let mut inbox = shared.lock();
@@ -67,7 +80,7 @@ impl Engine {
         if n_sequences >= shared.max_sequences {
             return Err(SubmitError::QueueFull { n_sequences });
         }
-        inbox.submissions.push((submission, sink));
+        inbox.submissions.push((submission, mask, sink));
         shared.signal.notify_one();
         Ok(())
     }
@@ -183,8 +196,11 @@ struct Shared {
     signal: Condvar,
 }
 
+/// A submission, the mask that decides on its tokens, and where they go.
+type Asked = (Submission, Option<Box<dyn TokenMask>>, Box<dyn Sink>);
+
 struct Inbox {
-    submissions: Vec<(Submission, Box<dyn Sink>)>,
+    submissions: Vec<Asked>,
     checks: Vec<mpsc::SyncSender<Result<(), String>>>,
     woken: bool,
     state: State,
@@ -233,7 +249,7 @@ impl Shared {
         let refused = std::mem::take(&mut inbox.submissions);
         drop(inbox);
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            for (submission, mut sink) in refused {
+            for (submission, _, mut sink) in refused {
                 crate::step::finish_unstarted(&submission, sink.as_mut(), failed);
             }
         }));
@@ -253,8 +269,8 @@ impl Shared {
         let submissions = std::mem::take(&mut inbox.submissions);
         let checks = std::mem::take(&mut inbox.checks);
         drop(inbox);
-        for (submission, sink) in submissions {
-            stepper.enqueue(submission, sink);
+        for (submission, mask, sink) in submissions {
+            stepper.enqueue(submission, mask, sink);
         }
         for check in checks {
             // Whoever asked may have stopped listening.

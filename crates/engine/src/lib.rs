@@ -12,6 +12,7 @@
 
 mod engine;
 mod error;
+mod mask;
 mod options;
 mod sink;
 mod submission;
@@ -29,6 +30,7 @@ pub mod sample;
 
 pub use engine::{Engine, Waker};
 pub use error::{StartError, SubmitError, TooLong};
+pub use mask::{Next, TokenMask};
 pub use options::Options;
 pub use sink::{Delivery, Finish, Output, Reason, Sink};
 pub use stats::Stats;

@@ -1,9 +1,10 @@
 //! One request's tokens and how far they are: the noun that everything else uses.
 
+use crate::mask::TokenMask;
 use crate::prefix::NodeId;
 use crate::sample::History;
 use crate::{Finish, Output, Reason, Sampling, Sink, Submission};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use tokenmill_kernels::kv_cache::{PAGE_TOKENS, PageId};
 
 /// Counts submissions: a lower one came earlier. Decides who goes first and who yields.
@@ -30,13 +31,15 @@ pub(crate) struct Sequence {
     pub(crate) cache_scope: [u8; 32],
     pub(crate) sampling: Sampling,
     pub(crate) history: History,
+    pub(crate) mask: Option<Box<dyn TokenMask>>,
     pub(crate) owner: Owner,
 }
 
 /// A sink and what it has not taken yet.
 pub(crate) struct Owner {
     sink: Box<dyn Sink>,
-    undelivered: Option<Output>,
+    /// At most one, or as many as a mask forced at once.
+    undelivered: VecDeque<Output>,
     finish: Option<Finish>,
 }
 
@@ -65,8 +68,14 @@ impl Sequence {
             end_tokens,
             cache_scope,
             sampling,
+            mask: None,
             owner: Owner::new(sink),
         }
+    }
+
+    /// Whether its last token is computed, or will be after so many rows, so that another is chosen.
+    pub(crate) fn is_next_chosen_after(&self, n_rows: usize) -> bool {
+        n_rows > 0 && n_rows == self.n_missing()
     }
 
     pub(crate) fn n_generated(&self) -> usize {
@@ -182,14 +191,14 @@ impl Owner {
     pub(crate) fn new(sink: Box<dyn Sink>) -> Owner {
         Owner {
             sink,
-            undelivered: None,
+            undelivered: VecDeque::new(),
             finish: None,
         }
     }
 
     /// Whether the sequence may go on: everything so far was taken and one more would be.
     pub(crate) fn has_room(&self) -> bool {
-        self.undelivered.is_none() && self.sink.has_room()
+        self.undelivered.is_empty() && self.sink.has_room()
     }
 
     /// Whether nobody listens any more.
@@ -199,37 +208,34 @@ impl Owner {
 
     /// Whether nothing is left to say.
     pub(crate) fn is_done(&self) -> bool {
-        self.undelivered.is_none() && self.finish.is_none()
+        self.undelivered.is_empty() && self.finish.is_none()
     }
 
     /// Offers again what was not taken.
     pub(crate) fn flush(&mut self) {
-        if let Some(output) = self.undelivered.take() {
-            self.deliver(output);
+        while let Some(&output) = self.undelivered.front() {
+            if self.sink.deliver(output) == crate::Delivery::Full {
+                return;
+            }
+            self.undelivered.pop_front();
         }
-        if self.undelivered.is_none()
-            && let Some(finish) = self.finish.take()
-        {
+        if let Some(finish) = self.finish.take() {
             self.finish(finish);
         }
     }
 
     fn deliver(&mut self, output: Output) {
-        debug_assert!(
-            self.undelivered.is_none(),
-            "a sequence whose owner has no room must not run"
-        );
-        if self.sink.deliver(output) == crate::Delivery::Full {
-            self.undelivered = Some(output);
+        if !self.undelivered.is_empty() || self.sink.deliver(output) == crate::Delivery::Full {
+            self.undelivered.push_back(output);
         }
     }
 
     fn finish(&mut self, finish: Finish) {
         if self.is_closed() {
             // Nobody will take it, yet whoever counts hears how it ended.
-            self.undelivered = None;
+            self.undelivered.clear();
             self.sink.deliver(Output::Finish(finish));
-        } else if self.undelivered.is_some()
+        } else if !self.undelivered.is_empty()
             || self.sink.deliver(Output::Finish(finish)) == crate::Delivery::Full
         {
             self.finish = Some(finish);

@@ -60,6 +60,8 @@ pub enum Reason {
     EndToken(u32),
     /// `max_tokens` were generated.
     Length,
+    /// The mask of the sequence allows nothing more.
+    Complete,
     /// The receiver is gone, or the engine shut down.
     Cancelled,
     /// The model gave logits that are not numbers, or the forward pass failed. A bug or broken weights, not the caller.

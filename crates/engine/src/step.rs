@@ -3,6 +3,7 @@
 mod integrity;
 mod places;
 
+use crate::mask::{self, Next, TokenMask};
 use crate::prefix::PrefixCache;
 use crate::sample::{NotFinite, Sampler};
 use crate::scheduler::{Limits, Plan, Situation, plan};
@@ -96,14 +97,35 @@ impl Stepper {
     /// A submission that cannot be run; the sink hears nothing. Bounds of the queue are [`crate::Engine`]'s business.
     pub fn submit(&mut self, submission: Submission, sink: Box<dyn Sink>) -> Result<(), crate::SubmitError> {
         submission.check(self.model.shape().n_vocab, self.max_sequence_tokens())?;
-        self.enqueue(submission, sink);
+        self.enqueue(submission, None, sink);
+        Ok(())
+    }
+
+    /// Queues a sequence whose tokens a mask decides on.
+    ///
+    /// # Errors
+    /// As [`Stepper::submit`].
+    pub fn submit_masked(
+        &mut self,
+        submission: Submission,
+        mask: Box<dyn TokenMask>,
+        sink: Box<dyn Sink>,
+    ) -> Result<(), crate::SubmitError> {
+        submission.check(self.model.shape().n_vocab, self.max_sequence_tokens())?;
+        self.enqueue(submission, Some(mask), sink);
         Ok(())
     }
 
     /// Queues a submission that was checked.
-    pub(crate) fn enqueue(&mut self, submission: Submission, sink: Box<dyn Sink>) {
-        self.waiting
-            .push_back(Sequence::new(self.next_id, submission, sink));
+    pub(crate) fn enqueue(
+        &mut self,
+        submission: Submission,
+        mask: Option<Box<dyn TokenMask>>,
+        sink: Box<dyn Sink>,
+    ) {
+        let mut sequence = Sequence::new(self.next_id, submission, sink);
+        sequence.mask = mask;
+        self.waiting.push_back(sequence);
         self.next_id += 1;
     }
 
@@ -173,15 +195,22 @@ impl Stepper {
     /// Runs the model over so many rows of each running sequence and hands out what comes.
     fn forward(&mut self, rows: &[usize]) {
         let batch = self.batch(rows);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.model.forward(
-                &self.pool,
-                &batch,
-                &mut self.cache,
-                &mut self.scratch,
-                &mut self.logits,
-            );
-        }));
+        let running = self.running.iter_mut().zip(rows);
+        let masks = running
+            .filter(|(sequence, n_rows)| sequence.is_next_chosen_after(**n_rows))
+            .filter_map(|(sequence, _)| sequence.mask.as_mut())
+            .collect();
+        let outcome = prepared_meanwhile(masks, || {
+            catch_unwind(AssertUnwindSafe(|| {
+                self.model.forward(
+                    &self.pool,
+                    &batch,
+                    &mut self.cache,
+                    &mut self.scratch,
+                    &mut self.logits,
+                );
+            }))
+        });
         self.stats.steps += 1;
         let n_expected = batch.n_logits() * self.model.shape().n_vocab;
         if outcome.is_err() || self.logits.len() != n_expected {
@@ -242,9 +271,8 @@ impl Stepper {
                 continue;
             }
             self.make_known(idx);
-            if let Some(Ok(token)) = choice {
-                self.stats.tokens_decoded += 1;
-                ended.extend(self.running[idx].push(token).map(|reason| (idx, reason)));
+            if let Some(Ok(chosen)) = choice {
+                ended.extend(self.take(idx, chosen).map(|reason| (idx, reason)));
             }
         }
         self.logits = logits;
@@ -263,11 +291,46 @@ impl Stepper {
     }
 
     /// The next token of a sequence from its row of logits, which is spent by that.
-    fn choose(&mut self, idx: usize, row: &mut [f32]) -> Result<u32, NotFinite> {
-        let sequence = &self.running[idx];
+    fn choose(&mut self, idx: usize, row: &mut [f32]) -> Result<Chosen, NotFinite> {
+        let sequence = &mut self.running[idx];
+        if let Some(mask) = &mut sequence.mask {
+            match mask.next() {
+                Next::Any => {}
+                Next::Among(allowed) => mask::apply(row, allowed),
+                Next::Nothing => return Ok(Chosen::Nothing),
+                Next::Failed => return Ok(Chosen::Failed),
+            }
+        }
         let draw = sequence.n_generated() as u64;
-        self.sampler
-            .sample(row, &sequence.sampling, &sequence.history, draw)
+        let token = self
+            .sampler
+            .sample(row, &sequence.sampling, &sequence.history, draw)?;
+        Ok(Chosen::Token(token))
+    }
+
+    /// Gives a sequence its next token, and those that a mask leaves no choice about. Some reason when it is over.
+    fn take(&mut self, idx: usize, chosen: Chosen) -> Option<Reason> {
+        let sequence = &mut self.running[idx];
+        let token = match chosen {
+            Chosen::Token(token) => token,
+            Chosen::Nothing => return Some(Reason::Complete),
+            Chosen::Failed => return Some(Reason::Fault),
+        };
+        let mut tokens = vec![token];
+        if let Some(mask) = &mut sequence.mask
+            && !sequence.end_tokens.contains(&token)
+        {
+            mask.accept(token);
+            tokens.extend(mask.forced());
+        }
+        for token in tokens {
+            self.stats.tokens_decoded += 1;
+            let reason = sequence.push(token);
+            if reason.is_some() {
+                return reason;
+            }
+        }
+        None
     }
 
     /// Tells the prefix cache of a sequence's pages that are full and that it does not have yet.
@@ -284,4 +347,34 @@ impl Stepper {
             }
         }
     }
+}
+
+/// What comes next in a sequence.
+#[derive(Clone, Copy, Debug)]
+enum Chosen {
+    Token(u32),
+    /// Its mask allows nothing more.
+    Nothing,
+    /// Its mask has failed.
+    Failed,
+}
+
+/// Runs the forward pass, and meanwhile has masks work out what they will be asked after it.
+fn prepared_meanwhile<T>(masks: Vec<&mut Box<dyn TokenMask>>, forward: impl FnOnce() -> T) -> T {
+    if masks.is_empty() {
+        return forward();
+    }
+    std::thread::scope(|scope| {
+        let prepare = move || {
+            for mask in masks {
+                // A mask that panics here does so again when it is asked, or it has recovered.
+                let _ = catch_unwind(AssertUnwindSafe(|| mask.prepare()));
+            }
+        };
+        // Without a thread they do the work when they are asked.
+        let _ = std::thread::Builder::new()
+            .name("masks".to_owned())
+            .spawn_scoped(scope, prepare);
+        forward()
+    })
 }

@@ -149,7 +149,7 @@ impl Stepper {
     pub(super) fn finish(&mut self, mut sequence: Sequence, reason: Reason) {
         self.stats.finished += 1;
         match reason {
-            Reason::EndToken(_) | Reason::Length => {}
+            Reason::EndToken(_) | Reason::Length | Reason::Complete => {}
             Reason::Cancelled => self.stats.cancelled += 1,
             Reason::Fault => {
                 self.stats.faults += 1;

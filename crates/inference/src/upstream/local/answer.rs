@@ -83,7 +83,7 @@ impl Choice {
             }
         };
         let reason = match finish.reason {
-            Reason::EndToken(_) => FinishReason::Stop,
+            Reason::EndToken(_) | Reason::Complete => FinishReason::Stop,
             Reason::Length => FinishReason::Length,
             Reason::Cancelled => return Err(InferenceError::ShuttingDown),
             Reason::Fault => return Err(InferenceError::Fault("the model's forward pass failed".into())),

@@ -1,0 +1,75 @@
+//! What may come next in a sequence, decided by someone outside who knows what tokens mean.
+
+/// Decides for one sequence. The engine declares what it needs and knows no one who provides it: it never sees a
+/// character.
+///
+/// The calls go: [`TokenMask::forced`]; if that gave nothing, [`TokenMask::next`] (with [`TokenMask::prepare`] before it,
+/// or not) and [`TokenMask::accept`]; and again. All of it must depend only on the tokens that came.
+pub trait TokenMask: Send {
+    /// Works out ahead what `next` will say. Called on another thread while the forward pass runs, so that the work
+    /// costs no time of its own; leaving it out changes nothing but time.
+    fn prepare(&mut self) {}
+
+    /// What may come next.
+    fn next(&mut self) -> Next<'_>;
+
+    /// This token came; it is one that was allowed.
+    fn accept(&mut self, token: u32);
+
+    /// Tokens of which each is the only one that may come next. They count as accepted, and go through the model
+    /// together, in one pass with the token after them.
+    fn forced(&mut self) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next<'m> {
+    /// Any token.
+    Any,
+    /// One of a set: bit `i % 32` of word `i / 32` stands for token `i`; words that are missing are zero.
+    Among(&'m [u32]),
+    /// Nothing: the sequence is complete.
+    Nothing,
+    /// The mask has failed, and so does the sequence.
+    Failed,
+}
+
+/// Below everything that bias, penalties and bans make of a sane logit, and still a number.
+const OUT_OF_THE_QUESTION: f32 = -1e32;
+
+/// Takes out of a row of `logits`, `[n_vocab]`, all but the `allowed` tokens.
+pub(crate) fn apply(logits: &mut [f32], allowed: &[u32]) {
+    let words = allowed.iter().copied().chain(std::iter::repeat(0));
+    for (block, word) in logits.chunks_mut(32).zip(words) {
+        if word == u32::MAX {
+            continue;
+        }
+        for (bit, logit) in block.iter_mut().enumerate() {
+            // A logit that is no number stays a fault of the model's.
+            if word >> bit & 1 == 0 && logit.is_finite() {
+                *logit = OUT_OF_THE_QUESTION;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_set_stays_and_missing_words_are_zero() {
+        let mut logits: Vec<f32> = (0..70).map(|id| id as f32).collect();
+        logits[3] = f32::NAN;
+        apply(&mut logits, &[1 << 1 | 1 << 31, u32::MAX]);
+        for (id, logit) in logits.iter().enumerate() {
+            match id {
+                3 => assert!(logit.is_nan()),
+                1 | 31..64 => assert_eq!(*logit, id as f32),
+                _ => assert_eq!(*logit, OUT_OF_THE_QUESTION),
+            }
+        }
+    }
+}
