@@ -9,8 +9,11 @@ pub mod tokenizer;
 
 pub mod stop;
 
+mod chat_form;
+pub mod reasoning;
 pub mod tool_calls;
 
+pub use chat_form::{ChatForm, Thinking, ThinkingSwitch};
 pub use stop::{StopError, StopMatcher, Stopped};
 pub use template::{ChatTemplate, RenderedPrompt, TemplateError, TemplateInput, TemplateTokens, Timestamp};
 pub use tokenizer::{GgufVocab, Specials, StreamDecoder, Tokenizer, TokenizerError};
