@@ -55,6 +55,7 @@ impl integer::Layout for Iq4Nl {
 impl IntegerFormat for Iq4Nl {
     type Block = Block<8>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         Block {
             d: *part(block, 0),
@@ -64,6 +65,7 @@ impl IntegerFormat for Iq4Nl {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_nibbles(LOW, &block.words);

@@ -214,7 +214,9 @@ fn decode_integers<F: IntegerFormat>(blocks: &[u8], out: &mut [f32]) {
 
 fn pack_integers<F: IntegerFormat>(rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
     for (at, tile) in tile.chunks_exact_mut(ROWS * F::BYTES).enumerate() {
-        for (row, blocks) in rows.chunks_exact(row_bytes).enumerate() {
+        // What the compiler must see to take the bounds checks out of `write`, which are half of its time.
+        assert_eq!(tile.len(), ROWS * F::BYTES);
+        for (row, blocks) in rows.chunks_exact(row_bytes).take(ROWS).enumerate() {
             F::write(
                 &F::read(&blocks[at * F::BYTES..][..F::BYTES]),
                 &mut TileRow { tile, row },

@@ -75,6 +75,7 @@ impl integer::Layout for Q3K {
 impl IntegerFormat for Q3K {
     type Block = Block<64>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         let mut scales = [0; 16];
         scales[..12].copy_from_slice(&block[96..108]);
@@ -91,6 +92,7 @@ impl IntegerFormat for Q3K {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_bytes(SCALES, &block.scales[..12]);

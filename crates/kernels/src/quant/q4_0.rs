@@ -49,6 +49,7 @@ impl integer::Layout for Q4_0 {
 impl IntegerFormat for Q4_0 {
     type Block = Block<8>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         Block {
             d: *part(block, 0),
@@ -58,6 +59,7 @@ impl IntegerFormat for Q4_0 {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_nibbles(LOW, &block.words);

@@ -56,6 +56,7 @@ impl integer::Layout for Q4_1 {
 impl IntegerFormat for Q4_1 {
     type Block = Block<8>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         Block {
             d: *part(block, 0),
@@ -65,6 +66,7 @@ impl IntegerFormat for Q4_1 {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_half(MINIMA, block.m);

@@ -58,6 +58,7 @@ impl integer::Layout for Q5_0 {
 impl IntegerFormat for Q5_0 {
     type Block = Block<8>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         let high = word(block, 2);
         let mut words = gather_nibbles(part(block, 6));
@@ -72,6 +73,7 @@ impl IntegerFormat for Q5_0 {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_bits(HIGH, block.words.map(|word| word >> 4));

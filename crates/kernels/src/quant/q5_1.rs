@@ -64,6 +64,7 @@ impl integer::Layout for Q5_1 {
 impl IntegerFormat for Q5_1 {
     type Block = Block<8>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         let high = word(block, 4);
         let mut words = gather_nibbles(part(block, 8));
@@ -78,6 +79,7 @@ impl IntegerFormat for Q5_1 {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_half(MINIMA, block.m);

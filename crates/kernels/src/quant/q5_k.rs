@@ -72,6 +72,7 @@ impl integer::Layout for Q5K {
 impl IntegerFormat for Q5K {
     type Block = Block<64>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         let mut words = [0; 64];
         for (group, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
@@ -92,6 +93,7 @@ impl IntegerFormat for Q5K {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_half(MINIMA, block.m);

@@ -65,6 +65,7 @@ impl integer::Layout for Q6K {
 impl IntegerFormat for Q6K {
     type Block = Block<64>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         let mut words = [0; 64];
         for (i, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
@@ -91,6 +92,7 @@ impl IntegerFormat for Q6K {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         to.put_bytes(SCALES, &block.scales);

@@ -41,6 +41,7 @@ impl integer::Layout for Q8_0 {
 impl IntegerFormat for Q8_0 {
     type Block = Block<8>;
 
+    #[inline(always)]
     fn read(block: &[u8]) -> Self::Block {
         Block {
             d: *part(block, 0),
@@ -49,6 +50,7 @@ impl IntegerFormat for Q8_0 {
         }
     }
 
+    #[inline(always)]
     fn write(block: &Self::Block, to: &mut TileRow<'_>) {
         to.put_half(0, block.d);
         for (line, &word) in block.words.iter().enumerate() {
