@@ -1,6 +1,6 @@
 //! The engine's thread and the handle to it: commands in, wake-ups, statistics out.
 
-use crate::step::{Progress, Stepper};
+use crate::step::{Progress, Stepper, Stopwatch};
 use crate::{Options, Sink, StartError, Stats, Submission, SubmitError, TokenMask};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -15,14 +15,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Reserves the pages and starts the engine's thread.
+    /// Reserves the pages and starts the engine's thread. Steps are timed by `stopwatch`.
     ///
     /// # Errors
     /// Options that cannot work, or memory or a thread that the system refuses.
-    pub fn start(model: Arc<dyn Model>, pool: Arc<Pool>, options: Options) -> Result<Engine, StartError> {
+    pub fn start(
+        model: Arc<dyn Model>,
+        pool: Arc<Pool>,
+        options: Options,
+        stopwatch: Stopwatch,
+    ) -> Result<Engine, StartError> {
         let capacity = options.max_running.saturating_add(options.max_waiting);
         let n_vocab = model.shape().n_vocab;
-        let stepper = Stepper::new(model, pool, &options)?;
+        let stepper = Stepper::new(model, pool, &options, stopwatch)?;
         let shared = Arc::new(Shared {
             n_vocab,
             max_sequences: capacity,

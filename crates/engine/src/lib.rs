@@ -6,9 +6,9 @@
 //!
 //! The same submission gives the same tokens whatever else runs, however its prompt is cut into steps, cached or not,
 //! interrupted or not. So the engine has no clock, no randomness of its own, no IO and no async; it has never seen a
-//! character. [`Stepper`] is the whole of it without the thread, for simulation; [`Engine`] is a thread around that.
+//! character. How long steps take it is told by a [`Stopwatch`], and only the size of steps depends on that. [`Stepper`] is the whole of it without the thread, for simulation; [`Engine`] is a thread around that.
 //!
-//! Read in this order: [`Submission`], [`Sink`], then `sequence`, `pages`, `prefix`, `scheduler`, `step`, `sample`.
+//! Read in this order: [`Submission`], [`Sink`], then `sequence`, `pages`, `prefix`, `cost`, `scheduler`, `step`, `sample`.
 
 mod engine;
 mod error;
@@ -22,6 +22,7 @@ mod sequence;
 mod pages;
 mod prefix;
 
+mod cost;
 mod scheduler;
 mod stats;
 mod step;
@@ -34,5 +35,5 @@ pub use mask::{Next, TokenMask};
 pub use options::Options;
 pub use sink::{Delivery, Finish, Output, Reason, Sink};
 pub use stats::Stats;
-pub use step::{Progress, Stepper};
+pub use step::{Progress, Stepper, Stopwatch};
 pub use submission::{Sampling, Submission};

@@ -12,10 +12,13 @@ pub struct Options {
     pub max_running: usize,
     /// Sequences that may wait for a place. One more is refused with `QueueFull`.
     pub max_waiting: usize,
-    /// Tokens that one forward pass computes at most: one for each generating sequence, the rest for prompts.
-    /// Smaller makes tokens come more evenly while long prompts are read; larger reads prompts faster. Must exceed
-    /// `max_running`, so that prompts always get on.
+    /// Tokens that one forward pass computes at most: one for each generating sequence, the rest for prompts. Must
+    /// exceed `max_running`, so that prompts always get on.
     pub step_tokens: usize,
+    /// Milliseconds that a forward pass should take at most while somebody generates: prompts are cut into pieces
+    /// that keep to it, by what earlier passes took. Where generating alone takes longer than half of it, prompts
+    /// get as much time again.
+    pub inter_token_ms: usize,
     /// Bytes for keys and values, in pages of 64 tokens.
     pub kv_bytes: usize,
     /// Keep the pages of finished sequences for prompts that begin alike.
@@ -27,7 +30,8 @@ impl Default for Options {
         Options {
             max_running: 64,
             max_waiting: 256,
-            step_tokens: 128,
+            step_tokens: 256,
+            inter_token_ms: 150,
             kv_bytes: 1 << 30,
             prefix_cache: true,
         }

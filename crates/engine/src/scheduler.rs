@@ -1,12 +1,24 @@
 //! What the next step does: [`plan`], a pure function from the engine's situation. No IO, no clock.
 //!
+//! Generating sequences and prompts share each pass. While somebody generates, a pass is kept as short as the target
+//! for the time between tokens says, by what earlier passes took: so much of the prompts is read as fits. While nobody
+//! does, only the budget of rows bounds it.
+//!
 //! First come, first served: waiting sequences are admitted in the order of submission, and a sequence takes pages
 //! only from younger ones, so the oldest always gets on and nobody starves. Generating sequences get their one row
 //! first, prompts share what is left of the budget, oldest first. Sequences whose owner has no room keep their place
 //! as long as nobody else needs it.
 
+use crate::cost::{StepCosts, Work};
 use crate::sequence::{SequenceId, pages_for};
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
+
+/// Rows of prompts in a step beside generating sequences while no step has been timed.
+const FIRST_CHUNK: usize = 16;
+/// Rows that the oldest prompt gets however late the step is already.
+const LEAST_CHUNK: usize = 4;
+/// Beside generating sequences that miss the target alone, prompts may take as much time again.
+const LATE_FACTOR: f64 = 2.0;
 
 /// The engine's bounds.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +26,16 @@ pub(crate) struct Limits {
     pub(crate) max_running: usize,
     /// Rows per step; more than `max_running`.
     pub(crate) step_tokens: usize,
+    /// Seconds that a step should take at most while a sequence generates.
+    pub(crate) inter_token_s: f64,
 }
 
 /// All that a plan depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Situation<'a> {
     pub(crate) limits: Limits,
+    /// What steps have taken so far.
+    pub(crate) costs: &'a StepCosts,
     /// By age, oldest first.
     pub(crate) running: &'a [Standing],
     /// The first in the queue whose owner has room.
@@ -113,27 +129,67 @@ impl Situation<'_> {
 
     /// Rows for each running sequence, or the index of one that must give its pages to an older one first.
     fn share_rows(&self) -> Result<Vec<usize>, usize> {
-        let mut rows = vec![0; self.running.len()];
-        let mut budget = self.limits.step_tokens;
-        let mut n_available = self.n_available;
+        let mut shares = Shares {
+            rows: vec![0; self.running.len()],
+            work: Work::default(),
+            n_available: self.n_available,
+        };
         let (generating, prompts): (Vec<usize>, Vec<usize>) = (0..self.running.len())
             .filter(|&idx| self.running[idx].readiness == Readiness::Ready)
             .partition(|&idx| self.running[idx].n_missing == 1);
-        for idx in generating.into_iter().chain(prompts) {
-            let standing = &self.running[idx];
-            let mut n_rows = standing.n_missing.min(budget);
-            let n_reachable = (standing.n_pages + n_available) * PAGE_TOKENS;
-            if standing.n_computed + n_rows > n_reachable {
-                if let Some(victim) = self.victim(idx) {
-                    return Err(victim);
-                }
-                n_rows = n_reachable - standing.n_computed;
-            }
-            n_available -= pages_for(standing.n_computed + n_rows).saturating_sub(standing.n_pages);
-            budget -= n_rows;
-            rows[idx] = n_rows;
+        for &idx in &generating {
+            self.give(&mut shares, idx, 1)?;
         }
-        Ok(rows)
+        let seconds = self.seconds(shares.work);
+        for idx in prompts {
+            let n_rows = self.chunk(&shares, seconds, idx);
+            self.give(&mut shares, idx, n_rows)?;
+        }
+        Ok(shares.rows)
+    }
+
+    /// How long a step may take that does this work for generating sequences; `None` if it does not matter.
+    fn seconds(&self, generating: Work) -> Option<f64> {
+        let alone = self.costs.estimate(generating).unwrap_or(0.0);
+        (generating.n_rows > 0).then_some(self.limits.inter_token_s.max(LATE_FACTOR * alone))
+    }
+
+    /// Rows of a prompt that fit beside what has its share already.
+    fn chunk(&self, shares: &Shares, seconds: Option<f64>, idx: usize) -> usize {
+        let standing = &self.running[idx];
+        let n_left = self.limits.step_tokens.saturating_sub(shares.work.n_rows);
+        let n_most = standing.n_missing.min(n_left);
+        let Some(seconds) = seconds else { return n_most };
+        let n_prompt_rows: usize = self
+            .running
+            .iter()
+            .zip(&shares.rows)
+            .filter(|(standing, _)| standing.n_missing > 1)
+            .map(|(_, n_rows)| n_rows)
+            .sum();
+        let is_in_time = |n_rows: usize| match self.costs.estimate(shares.work_with(standing, n_rows)) {
+            Some(estimate) => estimate <= seconds,
+            None => n_prompt_rows + n_rows <= FIRST_CHUNK,
+        };
+        let n_least = LEAST_CHUNK.saturating_sub(n_prompt_rows).min(n_most);
+        largest(n_most, is_in_time).max(n_least)
+    }
+
+    /// Gives a sequence at most so many rows and the pages for them.
+    fn give(&self, shares: &mut Shares, idx: usize, n_rows: usize) -> Result<(), usize> {
+        let standing = &self.running[idx];
+        let mut n_rows = n_rows.min(self.limits.step_tokens.saturating_sub(shares.work.n_rows));
+        let n_reachable = (standing.n_pages + shares.n_available) * PAGE_TOKENS;
+        if standing.n_computed + n_rows > n_reachable {
+            if let Some(victim) = self.victim(idx) {
+                return Err(victim);
+            }
+            n_rows = n_reachable - standing.n_computed;
+        }
+        shares.n_available -= pages_for(standing.n_computed + n_rows).saturating_sub(standing.n_pages);
+        shares.work = shares.work_with(standing, n_rows);
+        shares.rows[idx] = n_rows;
+        Ok(())
     }
 
     /// Who gives way to the sequence at `idx`: the youngest that only waits for its owner, else the youngest of all
@@ -146,5 +202,207 @@ impl Situation<'_> {
             .iter()
             .rposition(paused)
             .or_else(|| self.running.iter().rposition(younger))
+    }
+}
+
+/// What has been given out of a step so far.
+struct Shares {
+    rows: Vec<usize>,
+    work: Work,
+    n_available: usize,
+}
+
+impl Shares {
+    fn work_with(&self, standing: &Standing, n_rows: usize) -> Work {
+        let n_logits = usize::from(n_rows > 0 && n_rows == standing.n_missing);
+        self.work.with_rows(standing.n_computed, n_rows, n_logits)
+    }
+}
+
+/// The largest number up to `n_most` for which `fits`, which holds up to some number and not behind it.
+fn largest(n_most: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, n_most);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: Readiness = Readiness::Ready;
+
+    /// 1 ms a row.
+    fn costs() -> StepCosts {
+        let mut costs = StepCosts::default();
+        for n_rows in [1, 1000] {
+            let work = Work {
+                n_rows,
+                ..Work::default()
+            };
+            costs.observe(work, n_rows as f64 / 1e3);
+        }
+        costs
+    }
+
+    /// Sequences by how much they have computed, how much is missing, and whether they are ready.
+    fn running(sequences: &[(usize, usize, Readiness)]) -> Vec<Standing> {
+        let standing =
+            |(id, &(n_computed, n_missing, readiness)): (usize, &(usize, usize, Readiness))| Standing {
+                id: id as SequenceId,
+                n_computed,
+                n_missing,
+                n_pages: pages_for(n_computed),
+                readiness,
+            };
+        sequences.iter().enumerate().map(standing).collect()
+    }
+
+    fn situation<'a>(running: &'a [Standing], costs: &'a StepCosts, n_available: usize) -> Situation<'a> {
+        Situation {
+            limits: Limits {
+                max_running: 4,
+                step_tokens: 100,
+                inter_token_s: 0.05,
+            },
+            costs,
+            running,
+            next: None,
+            n_available,
+        }
+    }
+
+    /// What is planned with timed steps and plenty of pages.
+    fn planned(sequences: &[(usize, usize, Readiness)]) -> Plan {
+        plan(&situation(&running(sequences), &costs(), 1000))
+    }
+
+    #[test]
+    fn alone_prompts_get_the_whole_budget_oldest_first() {
+        assert_eq!(planned(&[(0, 500, READY)]), Plan::Forward(vec![100]));
+        assert_eq!(
+            planned(&[(0, 70, READY), (0, 500, READY), (64, 9, READY)]),
+            Plan::Forward(vec![70, 30, 0])
+        );
+    }
+
+    #[test]
+    fn beside_those_who_generate_prompts_get_what_the_target_leaves() {
+        let rows = |sequences: &[(usize, usize, Readiness)]| match planned(sequences) {
+            Plan::Forward(rows) => rows,
+            other => panic!("{other:?}"),
+        };
+        // 50 ms at 1 ms a row; reading positions costs a little more than nothing.
+        let one = rows(&[(10, 1, READY), (0, 500, READY)]);
+        assert!(one[0] == 1 && (40..=49).contains(&one[1]), "{one:?}");
+        let three = rows(&[(10, 1, READY), (0, 500, READY), (20, 1, READY), (0, 30, READY)]);
+        assert!((38..=48).contains(&three[1]) && three[3] == 0, "{three:?}");
+        let deep = rows(&[(10, 1, READY), (6000, 500, READY)]);
+        assert!(deep[1] >= LEAST_CHUNK && deep[1] < one[1], "{deep:?}");
+    }
+
+    #[test]
+    fn those_who_generate_too_slowly_wait_as_long_again_for_prompts() {
+        let mut slow = StepCosts::default();
+        for n_rows in [1, 1000] {
+            let work = Work {
+                n_rows,
+                ..Work::default()
+            };
+            slow.observe(work, 0.2 + n_rows as f64 / 100.0);
+        }
+        let running = running(&[(0, 1, READY), (0, 500, READY)]);
+        let Plan::Forward(rows) = plan(&situation(&running, &slow, 1000)) else {
+            panic!("there is something to compute");
+        };
+        // 210 ms alone and a guess for the logits, 10 ms for each row of the prompt.
+        assert!((15..=30).contains(&rows[1]), "{rows:?}");
+    }
+
+    #[test]
+    fn before_anything_is_known_a_small_piece_is_tried() {
+        let running = running(&[(10, 1, READY), (0, 500, READY), (0, 500, READY)]);
+        let unknown = StepCosts::default();
+        let planned = plan(&situation(&running, &unknown, 1000));
+        assert_eq!(planned, Plan::Forward(vec![1, FIRST_CHUNK, 0]));
+    }
+
+    #[test]
+    fn the_oldest_prompt_gets_on_however_late_the_step_is() {
+        let mut costs = StepCosts::default();
+        costs.observe(Work::default().with_rows(0, 1, 0), 1e-9);
+        costs.observe(Work::default().with_rows(0, 4, 0), 1e9);
+        let running = running(&[(10, 1, READY), (0, 2, READY), (0, 500, READY), (0, 9, READY)]);
+        let planned = plan(&situation(&running, &costs, 1000));
+        assert_eq!(planned, Plan::Forward(vec![1, 2, 2, 0]));
+    }
+
+    #[test]
+    fn paused_and_following_sequences_get_nothing() {
+        let paused = (10, 1, Readiness::Paused);
+        let following = (0, 80, Readiness::Following);
+        assert_eq!(
+            planned(&[paused, (0, 80, READY), following]),
+            Plan::Forward(vec![0, 80, 0])
+        );
+        assert_eq!(planned(&[paused]), Plan::Wait);
+        assert_eq!(planned(&[]), Plan::Wait);
+    }
+
+    #[test]
+    fn without_pages_the_youngest_gives_way_and_never_the_oldest() {
+        let costs = costs();
+        for (sequences, n_available, expected) in [
+            // The paused one first, then the youngest; alone, what fits is computed.
+            (
+                vec![(64, 1, READY), (64, 1, Readiness::Paused), (64, 1, READY)],
+                0,
+                Plan::Preempt(1),
+            ),
+            (
+                vec![(64, 1, READY), (64, 1, READY), (30, 1, READY)],
+                0,
+                Plan::Preempt(2),
+            ),
+            (vec![(64, 1, READY), (0, 90, READY)], 1, Plan::Forward(vec![1, 0])),
+            (vec![(30, 90, READY)], 0, Plan::Forward(vec![34])),
+        ] {
+            let running = running(&sequences);
+            assert_eq!(
+                plan(&situation(&running, &costs, n_available)),
+                expected,
+                "{sequences:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_is_admitted_where_pages_and_a_place_are_left() {
+        let costs = costs();
+        let four = vec![(10, 1, READY); 4];
+        for (sequences, n_pages, n_available, admits) in [
+            (vec![], 50, 10, true),
+            (vec![(10, 1, READY)], 3, 4, true),
+            (vec![(10, 1, READY)], 3, 3, false),
+            (four, 1, 100, false),
+        ] {
+            let running = running(&sequences);
+            let situation = Situation {
+                next: Some(Candidate { n_pages }),
+                ..situation(&running, &costs, n_available)
+            };
+            assert_eq!(
+                plan(&situation) == Plan::Admit,
+                admits,
+                "{sequences:?} {n_pages} {n_available}"
+            );
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod integrity;
 mod places;
 
+use crate::cost::{StepCosts, Work};
 use crate::mask::{self, Next, TokenMask};
 use crate::prefix::PrefixCache;
 use crate::sample::{NotFinite, Sampler};
@@ -13,6 +14,7 @@ use crate::{Options, Reason, Sink, StartError, Submission};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokenmill_kernels::kv_cache::{KvCache, PAGE_TOKENS};
 use tokenmill_kernels::pool::Pool;
 use tokenmill_model::{Batch, Model, Scratch, SequenceRows};
@@ -29,6 +31,8 @@ pub struct Stepper {
     logits: Vec<f32>,
     sampler: Sampler,
     limits: Limits,
+    stopwatch: Stopwatch,
+    costs: StepCosts,
     prefix: PrefixCache,
     /// By age, oldest first.
     running: Vec<Sequence>,
@@ -40,6 +44,10 @@ pub struct Stepper {
     stats: Stats,
 }
 
+/// Time since some moment that stays the same. The engine has no clock of its own; what it is told here decides how a
+/// prompt is cut into steps and never which tokens come. One that always says zero is fine: nothing is learned then.
+pub type Stopwatch = Box<dyn FnMut() -> Duration + Send>;
+
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -50,11 +58,16 @@ pub enum Progress {
 }
 
 impl Stepper {
-    /// Reserves the pages.
+    /// Reserves the pages. Steps are timed by `stopwatch`.
     ///
     /// # Errors
     /// Options that cannot work or memory that the system refuses.
-    pub fn new(model: Arc<dyn Model>, pool: Arc<Pool>, options: &Options) -> Result<Stepper, StartError> {
+    pub fn new(
+        model: Arc<dyn Model>,
+        pool: Arc<Pool>,
+        options: &Options,
+        stopwatch: Stopwatch,
+    ) -> Result<Stepper, StartError> {
         let shape = model.shape();
         let n_pages = options.n_pages(&shape.kv, shape.n_context)?;
         let cache = KvCache::new(shape.kv, n_pages)?;
@@ -68,7 +81,10 @@ impl Stepper {
             limits: Limits {
                 max_running: options.max_running,
                 step_tokens: options.step_tokens,
+                inter_token_s: options.inter_token_ms as f64 / 1e3,
             },
+            stopwatch,
+            costs: StepCosts::default(),
             prefix: PrefixCache::new(n_pages, options.prefix_cache),
             running: Vec::new(),
             waiting: VecDeque::new(),
@@ -140,6 +156,7 @@ impl Stepper {
             let next = self.next_waiting();
             let situation = Situation {
                 limits: self.limits,
+                costs: &self.costs,
                 running: &standings,
                 next: next.map(|idx| self.candidate(&self.waiting[idx])),
                 n_available: self.prefix.n_available(),
@@ -148,7 +165,7 @@ impl Stepper {
                 Plan::Admit => self.admit(next),
                 Plan::Preempt(idx) => self.preempt(idx),
                 Plan::Forward(rows) => {
-                    self.forward(&rows);
+                    self.forward_timed(&rows);
                     return Progress::Stepped;
                 }
                 Plan::Wait => return Progress::Idle,
@@ -190,6 +207,22 @@ impl Stepper {
             sequence.finish(Reason::Fault).finish_now();
         }
         self.leaving.drain(..).for_each(Owner::finish_now);
+    }
+
+    /// A forward pass and all that comes of it, from whose duration the next plans learn.
+    fn forward_timed(&mut self, rows: &[usize]) {
+        let work = self
+            .running
+            .iter()
+            .zip(rows)
+            .fold(Work::default(), |work, (sequence, &n_rows)| {
+                let n_logits = usize::from(n_rows == sequence.n_missing());
+                work.with_rows(sequence.n_computed, n_rows, n_logits)
+            });
+        let start = (self.stopwatch)();
+        self.forward(rows);
+        let duration = (self.stopwatch)().saturating_sub(start);
+        self.costs.observe(work, duration.as_secs_f64());
     }
 
     /// Runs the model over so many rows of each running sequence and hands out what comes.

@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use support::{Dice, Receiver, alone, options, pool, submission};
+use support::{Dice, Receiver, alone, options, pool, submission, untimed};
 use tokenmill_engine::{Engine, Options, Reason, Sampling, Submission, SubmitError};
 use tokenmill_model::LoadOptions;
 use tokenmill_testkit::{RecallModel, tiny_model};
@@ -15,7 +15,7 @@ fn recall() -> Arc<RecallModel> {
 }
 
 fn start(model: &Arc<RecallModel>, options: Options) -> Engine {
-    Engine::start(model.clone(), pool(1), options).expect("valid options")
+    Engine::start(model.clone(), pool(1), options, untimed()).expect("valid options")
 }
 
 fn prompts(n: u32) -> impl Iterator<Item = Vec<u32>> {
@@ -53,7 +53,8 @@ fn sixty_four_at_once_get_what_each_gets_alone_from_a_real_model() {
             step_tokens: 100,
             ..options(model.as_ref(), 60)
         };
-        let engine = Engine::start(Arc::clone(&model), Arc::clone(&pool), options).expect("valid options");
+        let engine =
+            Engine::start(Arc::clone(&model), Arc::clone(&pool), options, untimed()).expect("valid options");
         let asked: Vec<(Submission, Receiver)> = prompts(64)
             .enumerate()
             .map(|(seed, prompt)| {

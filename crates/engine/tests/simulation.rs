@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 use support::{Dice, Receiver, generate, options, pool};
 use tokenmill_engine::{Finish, Options, Progress, Reason, Sampling, Stepper, Submission};
 use tokenmill_testkit::RecallModel;
@@ -32,10 +33,19 @@ impl Simulation {
         let options = Options {
             max_running,
             step_tokens: max_running + 1 + dice.below(150),
+            inter_token_ms: 1 + dice.below(100),
             prefix_cache: !dice.one_in(4),
             ..options(model.as_ref(), 2 + dice.below(10))
         };
-        let stepper = Stepper::new(model.clone(), pool(1), &options).expect("valid options");
+        let mut stopwatch = Dice(seed << 32 | 1);
+        let mut now = Duration::ZERO;
+        let stopwatch = move || {
+            // Some steps seem to take no time, most some, a few long.
+            now += Duration::from_millis([0, 1, 5, 20, 60, 400][stopwatch.below(6)]);
+            now
+        };
+        let stepper =
+            Stepper::new(model.clone(), pool(1), &options, Box::new(stopwatch)).expect("valid options");
         Simulation {
             dice,
             model,

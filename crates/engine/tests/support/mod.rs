@@ -3,8 +3,9 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 use tokenmill_engine::sample::{History, Sampler};
-use tokenmill_engine::{Delivery, Finish, Options, Output, Reason, Sampling, Sink, Submission};
+use tokenmill_engine::{Delivery, Finish, Options, Output, Reason, Sampling, Sink, Stopwatch, Submission};
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::kv_cache::{KvCache, PAGE_TOKENS};
 use tokenmill_kernels::pool::Pool;
@@ -24,9 +25,15 @@ pub(crate) fn options(model: &dyn Model, n_pages: usize) -> Options {
         max_running: 8,
         max_waiting: 64,
         step_tokens: 96,
+        inter_token_ms: 150,
         kv_bytes: n_pages * model.shape().kv.page_bytes(),
         prefix_cache: true,
     }
+}
+
+/// A stopwatch that says nothing.
+pub(crate) fn untimed() -> Stopwatch {
+    Box::new(|| Duration::ZERO)
 }
 
 pub(crate) fn submission(prompt: Vec<u32>, max_tokens: usize) -> Submission {

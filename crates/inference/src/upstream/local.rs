@@ -8,6 +8,7 @@ mod text_side;
 mod token_channel;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -155,7 +156,8 @@ impl LocalUpstream {
         } = model;
         let isa = pool.isa().name();
         let shape = model.shape().clone();
-        let engine = Engine::start(model, pool, options.engine)?;
+        let start = Instant::now();
+        let engine = Engine::start(model, pool, options.engine, Box::new(move || start.elapsed()))?;
         // Where memory holds less than the model could read, that is the context there is.
         let n_context = shape.n_context.min(engine.stats().pages_total * PAGE_TOKENS);
         let mut end_tokens = generation.eos_token_ids.clone();

@@ -191,8 +191,19 @@ pub(crate) const OPTIONS: &[Opt] = &[
         group: Group::Engine,
         setting: Setting::Count(2, 1 << 20, |config| &mut config.engine.step_tokens),
         help: "Tokens that one forward pass computes at most; more than max_running\n\n\
-               One for each sequence that generates, the rest for prompts. Smaller makes tokens come more evenly while \
-               long prompts are read; larger reads prompts faster.",
+               One for each sequence that generates, the rest for prompts. Bounds how long a cancelled or a new request \
+               waits while nobody generates; see `inter_token_ms` for while somebody does.",
+    },
+    Opt {
+        key: "engine.inter_token_ms",
+        flag: "inter-token-ms",
+        value_name: "N",
+        group: Group::Engine,
+        setting: Setting::Count(1, 1 << 20, |config| &mut config.engine.inter_token_ms),
+        help: "Milliseconds between the tokens of a stream that reading others' prompts may cause\n\n\
+               Prompts are read beside the streams that generate, in pieces that keep a forward pass to this, by what \
+               earlier passes took. Smaller makes tokens come more evenly, larger lets new requests start sooner. Where \
+               generating alone takes more than half of it, prompts get as much time again. No answer depends on it.",
     },
     Opt {
         key: "engine.prefix_cache",
