@@ -35,5 +35,5 @@ pub use mask::{Next, TokenMask};
 pub use options::Options;
 pub use sink::{Delivery, Finish, Output, Reason, Sink};
 pub use stats::Stats;
-pub use step::{Progress, Stepper, Stopwatch};
+pub use step::{LogitsObserver, Progress, Stepper, Stopwatch};
 pub use submission::{Sampling, Submission};

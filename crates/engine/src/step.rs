@@ -30,6 +30,7 @@ pub struct Stepper {
     /// `[n_logits, n_vocab]` of the last pass.
     logits: Vec<f32>,
     sampler: Sampler,
+    observer: Option<LogitsObserver>,
     limits: Limits,
     stopwatch: Stopwatch,
     costs: StepCosts,
@@ -47,6 +48,10 @@ pub struct Stepper {
 /// Time since some moment that stays the same. The engine has no clock of its own; what it is told here decides how a
 /// prompt is cut into steps and never which tokens come. One that always says zero is fine: nothing is learned then.
 pub type Stopwatch = Box<dyn FnMut() -> Duration + Send>;
+
+/// Sees each row of logits that a token is chosen from: the number of its sequence, which counts submissions from 0, how
+/// many tokens that had, and the row as the model gave it.
+pub type LogitsObserver = Box<dyn FnMut(u64, usize, &[f32]) + Send>;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +83,7 @@ impl Stepper {
             scratch: Scratch::default(),
             logits: Vec::new(),
             sampler: Sampler::default(),
+            observer: None,
             limits: Limits {
                 max_running: options.max_running,
                 step_tokens: options.step_tokens,
@@ -105,6 +111,11 @@ impl Stepper {
     /// Sequences that run, wait, or have finished without their sinks having taken everything.
     pub fn n_sequences(&self) -> usize {
         self.running.len() + self.waiting.len() + self.leaving.len()
+    }
+
+    /// Shows all logits from now on to `observer`, and no longer to an earlier one.
+    pub fn observe_logits(&mut self, observer: LogitsObserver) {
+        self.observer = Some(observer);
     }
 
     /// Queues a sequence.
@@ -326,6 +337,9 @@ impl Stepper {
     /// The next token of a sequence from its row of logits, which is spent by that.
     fn choose(&mut self, idx: usize, row: &mut [f32]) -> Result<Chosen, NotFinite> {
         let sequence = &mut self.running[idx];
+        if let Some(observer) = &mut self.observer {
+            observer(sequence.id, sequence.tokens.len(), row);
+        }
         if let Some(mask) = &mut sequence.mask {
             match mask.next() {
                 Next::Any => {}
