@@ -16,6 +16,8 @@ pub mod norm;
 pub mod quant;
 pub mod rope;
 
+pub mod peaks;
+
 mod arena;
 mod simd;
 

@@ -11,7 +11,7 @@ use tokenmill_inference::{Router, Upstream};
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::kv_cache::KvCache;
 use tokenmill_kernels::pool::Pool;
-use tokenmill_model::{Batch, Loaded, Model, Scratch, Shape};
+use tokenmill_model::{Batch, LoadOptions, Loaded, Model, Scratch, Shape};
 
 use crate::builtin;
 use crate::config::Config;
@@ -49,7 +49,7 @@ pub(crate) fn models(config: &Config, specs: &[ModelSpec]) -> Result<Models, Fai
 fn start(config: &Config, spec: &ModelSpec, pool: &Arc<Pool>) -> Result<LocalUpstream, Failure> {
     let fault = |fault: &dyn std::fmt::Display| Failure::new(format!("model `{}`: {fault}", spec.id));
     let start = Instant::now();
-    let mut loaded = load(config, spec, pool).map_err(|error| fault(&error))?;
+    let mut loaded = load(&config.load, spec, pool).map_err(|error| fault(&error))?;
     loaded.model = shortened(loaded.model, config.context);
     let info = loaded.info.clone();
     let model = LocalModel::new(loaded).map_err(|error| fault(&error))?;
@@ -72,10 +72,15 @@ fn start(config: &Config, spec: &ModelSpec, pool: &Arc<Pool>) -> Result<LocalUps
     Ok(upstream)
 }
 
-fn load(config: &Config, spec: &ModelSpec, pool: &Pool) -> Result<Loaded, tokenmill_model::LoadError> {
+/// Loads a model wherever its weights are.
+pub(crate) fn load(
+    options: &LoadOptions,
+    spec: &ModelSpec,
+    pool: &Pool,
+) -> Result<Loaded, tokenmill_model::LoadError> {
     match &spec.weights {
-        Weights::At(path) => tokenmill_model::load(pool, path, &config.load),
-        Weights::BuiltIn => tokenmill_model::load_from_bytes(pool, &spec.id, builtin::GGUF, &config.load),
+        Weights::At(path) => tokenmill_model::load(pool, path, options),
+        Weights::BuiltIn => tokenmill_model::load_from_bytes(pool, &spec.id, builtin::GGUF, options),
     }
 }
 

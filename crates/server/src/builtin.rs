@@ -24,3 +24,12 @@ pub(crate) fn summary() -> Result<(String, u64), String> {
         .sum();
     Ok((architecture.unwrap_or("not named").to_owned(), n_params))
 }
+
+/// Name, shape and bytes of each of its tensors, or what is wrong with the file.
+pub(crate) fn tensors() -> Result<Vec<(String, Vec<u64>, u64)>, String> {
+    let gguf = Gguf::parse(GGUF).map_err(|error| error.to_string())?;
+    let tensors = gguf.tensors().iter();
+    Ok(tensors
+        .map(|tensor| (tensor.name.to_owned(), tensor.shape.clone(), tensor.range.len() as u64))
+        .collect())
+}

@@ -1,5 +1,6 @@
 //! The commands, one file each, and [`COMMANDS`], the one list of them.
 
+mod bench;
 mod chat;
 mod completions;
 mod config;
@@ -47,6 +48,10 @@ const COMMANDS: &[Entry] = &[
     Entry {
         cli: inspect::cli,
         run: inspect::run,
+    },
+    Entry {
+        cli: bench::cli,
+        run: bench::run,
     },
     Entry {
         cli: config::cli,
