@@ -93,8 +93,13 @@ fn sampled(seed: u64, max_tokens: usize) -> Submission {
 /// The tokens and the end of each submission, run together.
 fn run(submissions: Vec<(Submission, bool)>) -> Vec<(Vec<u32>, Reason)> {
     let model = Arc::new(RecallModel::new(N_VOCAB, 1024));
-    let mut stepper =
-        Stepper::new(model.clone(), pool(1), &options(model.as_ref(), 40)).expect("valid options");
+    let mut stepper = Stepper::new(
+        model.clone(),
+        pool(1),
+        &options(model.as_ref(), 40),
+        support::untimed(),
+    )
+    .expect("valid options");
     let receivers: Vec<Receiver> = submissions
         .into_iter()
         .map(|(submission, says_forced)| {
