@@ -38,15 +38,20 @@ fn random_weights(random: &mut Random, format: &Format, n_rows: usize, n_cols: u
     let mut bytes: Vec<u8> = (0..n_rows * row_bytes).map(|_| random.next() as u8).collect();
     let halves: &[usize] = match format.name {
         "F32" => &[2],
-        "F16" | "BF16" | "Q4_0" | "Q5_0" | "Q8_0" | "IQ4_NL" => &[0],
+        "F16" | "BF16" | "Q4_0" | "Q5_0" | "Q8_0" | "IQ4_NL" | "IQ4_XS" => &[0],
         "Q4_1" | "Q5_1" | "Q4_K" | "Q5_K" => &[0, 2],
         "Q2_K" => &[80, 82],
         "Q3_K" => &[108],
         "Q6_K" => &[208],
+        // The scales of the first are bytes; those of the second are all of moderate size.
+        "MXFP4" | "NVFP4" => &[],
         name => panic!("where are the scales of {name}?"),
     };
     if tame {
         for block in bytes.chunks_exact_mut(format.block_bytes) {
+            if format.name == "MXFP4" {
+                block[0] = 120 + block[0] % 8;
+            }
             for &at in halves {
                 // As a half 0.5 to 2; as the upper part of an `f32` about 0.01 to 1.
                 block[at + 1] = block[at + 1] & 0x83 | 0x3c;

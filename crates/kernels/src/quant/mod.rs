@@ -7,6 +7,9 @@ mod bf16;
 mod f16;
 mod f32;
 mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod nvfp4;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -72,7 +75,10 @@ pub static FORMATS: &[&Format] = &[
     &q5_k::FORMAT,
     &q6_k::FORMAT,
     &iq4_nl::FORMAT,
+    &iq4_xs::FORMAT,
     &bf16::FORMAT,
+    &mxfp4::FORMAT,
+    &nvfp4::FORMAT,
 ];
 
 /// The format with this GGUF type number, if it is one of [`FORMATS`].
@@ -85,6 +91,8 @@ pub fn format_by_ggml_type(ggml_type: u32) -> Option<&'static Format> {
 
 /// What a format of small integers and scales says of itself, beside the layout of its tiles.
 trait IntegerFormat: integer::Layout {
+    /// Bytes of a block of the file, where those of a block of one row of a tile are not as many.
+    const FILE_BYTES: usize = Self::BYTES;
     type Block;
     /// Takes a block of the file apart.
     fn read(block: &[u8]) -> Self::Block;
@@ -110,7 +118,7 @@ impl Format {
             name,
             ggml_type,
             block_len: F::LEN,
-            block_bytes: F::BYTES,
+            block_bytes: F::FILE_BYTES,
             tile_len: F::LEN,
             tile_bytes: ROWS * F::BYTES,
             kernels: Kernels::of::<Integer<F>>(),
@@ -206,7 +214,10 @@ impl Eq for Format {}
 
 fn decode_integers<F: IntegerFormat>(blocks: &[u8], out: &mut [f32]) {
     let mut numbers = Numbers::ZERO;
-    for (block, out) in blocks.chunks_exact(F::BYTES).zip(out.chunks_exact_mut(F::LEN)) {
+    for (block, out) in blocks
+        .chunks_exact(F::FILE_BYTES)
+        .zip(out.chunks_exact_mut(F::LEN))
+    {
         F::numbers(&F::read(block), &mut numbers);
         numbers.weights(F::GROUP, out);
     }
@@ -218,7 +229,7 @@ fn pack_integers<F: IntegerFormat>(rows: &[u8], row_bytes: usize, tile: &mut [u8
         assert_eq!(tile.len(), ROWS * F::BYTES);
         for (row, blocks) in rows.chunks_exact(row_bytes).take(ROWS).enumerate() {
             F::write(
-                &F::read(&blocks[at * F::BYTES..][..F::BYTES]),
+                &F::read(&blocks[at * F::FILE_BYTES..][..F::FILE_BYTES]),
                 &mut TileRow { tile, row },
             );
         }

@@ -16,6 +16,7 @@ N_BLOCKS = 24
 SCALES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "IQ4_NL": [0],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "F16": [0], "BF16": [0],
+    "IQ4_XS": [0], "MXFP4": [], "NVFP4": [],
 }
 # Zeros, the least and greatest subnormals and normals, one, infinities, NaN.
 EXTREME = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00, 0x7C00, 0xFC00, 0x7E00]
@@ -32,6 +33,9 @@ def main() -> None:
                 # Ordinary scales for most blocks, each extreme one once.
                 bits = EXTREME[i] if i < len(EXTREME) else struct.unpack("<H", struct.pack("<e", random.normal()))[0]
                 blocks[i, at : at + 2] = list(struct.pack("<H", bits))
+        if name in ("MXFP4", "NVFP4"):
+            # Their scales are bytes: a few of the least and the greatest.
+            blocks[:8, 0] = [0, 1, 2, 3, 126, 127, 254, 255]
         with np.errstate(all="ignore"):
             weights = dequantize(blocks, kind).astype("<f4")
         path = pathlib.Path(__file__).parent / f"{name.lower()}.bin"
