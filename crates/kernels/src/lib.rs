@@ -10,6 +10,7 @@ pub mod pool;
 
 pub mod activation;
 pub mod attention;
+pub mod experts;
 pub mod kv_cache;
 pub mod matmul;
 pub mod norm;

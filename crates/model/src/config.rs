@@ -12,13 +12,16 @@ const MAX_DIMENSION: usize = 1 << 24;
 const MIN_WIDTH: usize = 2;
 /// Models of today have at most some 130 layers.
 pub(crate) const MAX_LAYERS: usize = 4096;
+/// Models of today have at most 512 experts.
+const MAX_EXPERTS: usize = 4096;
 /// Attention keeps rows of this many numbers in registers and caches.
 const MAX_HEAD_DIM: usize = 1024;
 
 /// The shape of a decoder-only transformer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Name in [`crate::arch::ARCHITECTURES`], which is also the GGUF `general.architecture`: "llama", "qwen2", "qwen3".
+    /// Name in [`crate::arch::ARCHITECTURES`], which is also the GGUF `general.architecture`: "llama", "qwen2", "qwen3",
+    /// "qwen3moe".
     pub architecture: String,
     /// Transformer blocks.
     pub n_layers: usize,
@@ -30,8 +33,10 @@ pub struct Config {
     pub n_kv_heads: usize,
     /// Numbers per head; not always `n_embd / n_heads`.
     pub head_dim: usize,
-    /// Width of the feed-forward part (`intermediate_size`).
+    /// Width of the feed-forward part (`intermediate_size`); where there are experts, no part of the model has it.
     pub n_ff: usize,
+    /// The experts that stand in the place of one feed-forward part, where the architecture has them.
+    pub experts: Option<Experts>,
     /// Rows of the token embedding.
     pub n_vocab: usize,
     /// Tokens that the model was made for (after rope scaling), prompt and answer together.
@@ -45,6 +50,19 @@ pub struct Config {
     /// The output matrix is the token embedding. GGUF says so by leaving out `output.weight`; safetensors by
     /// `tie_word_embeddings` (a copy of the tensor in the file is then ignored).
     pub tied_embeddings: bool,
+}
+
+/// The feed-forward parts of a layer, of which each token goes through a few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are in each layer (`num_experts`).
+    pub n_experts: usize,
+    /// How many each token goes through (`num_experts_per_tok`).
+    pub n_chosen: usize,
+    /// Width of each (`moe_intermediate_size`).
+    pub n_ff: usize,
+    /// What the chosen ones count is scaled to add up to 1 (`norm_topk_prob`).
+    pub normalise: bool,
 }
 
 /// What one layer's attention sees.
@@ -191,11 +209,27 @@ impl Config {
                 || "at least 1".into(),
             )?;
         }
+        self.experts.iter().try_for_each(Experts::validate)?;
         let eps = self.rms_eps;
         check("rms_eps", &eps, eps.is_finite() && eps > 0.0, || {
             "a positive number".into()
         })?;
         self.rope.validate()
+    }
+}
+
+impl Experts {
+    fn validate(&self) -> Result<(), ConfigError> {
+        for (key, value, min, max) in [
+            ("n_experts", self.n_experts, 1, MAX_EXPERTS),
+            ("n_experts_chosen", self.n_chosen, 1, self.n_experts),
+            ("n_ff_expert", self.n_ff, MIN_WIDTH, MAX_DIMENSION),
+        ] {
+            check(key, &value, (min..=max).contains(&value), || {
+                format!("between {min} and {max}")
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Buffers of a forward pass, kept from step to step so that a step allocates nothing once they have grown.
 
 use tokenmill_kernels::attention::AttentionScratch;
+use tokenmill_kernels::experts::{RoutedScratch, Routing};
 use tokenmill_kernels::matmul::MatmulScratch;
 use tokenmill_kernels::rope::Rotations;
 
@@ -24,8 +25,14 @@ pub struct Scratch {
     pub(crate) values: Vec<f32>,
     /// What attention gathered, `[n, n_heads, head_dim]`.
     pub(crate) attended: Vec<f32>,
-    /// Gates, `[n, n_ff]`.
+    /// Gates, `[n, n_ff]`; of experts, `[n * n_chosen, n_ff]`.
     pub(crate) gate: Vec<f32>,
-    /// What the gates let through, `[n, n_ff]`.
+    /// What the gates let through, of the same shape.
     pub(crate) up: Vec<f32>,
+    pub(crate) routing: Routing,
+    pub(crate) routed: RoutedScratch,
+    /// How well each expert suits each row, `[n, n_experts]`.
+    pub(crate) router_scores: Vec<f32>,
+    /// What the chosen experts answer, `[n * n_chosen, n_embd]`.
+    pub(crate) answers: Vec<f32>,
 }

@@ -45,17 +45,18 @@ pub(crate) fn summarise(weights: &Weights<'_>) -> Summary {
     }
 }
 
-/// As [`Weights`] takes the tensor: as a matrix, or as a vector of `f32`. A matrix of one row, which a file may store as
+/// As [`Weights`] takes the tensor: as a matrix, as a stack of them, or as a vector of `f32`. A matrix of one row, which a file may store as
 /// a vector, does not occur: [`crate::config::Config::validate`] asks for more.
 fn packed_bytes(tensor: &Tensor<'_>) -> u64 {
     let bytes = match tensor.shape.as_slice() {
-        [rows @ .., n_cols] if !rows.is_empty() => {
-            let n_rows = usize::try_from(rows.iter().product::<u64>()).ok();
-            let n_cols = usize::try_from(*n_cols).ok();
+        &[ref stack @ .., n_rows, n_cols] => {
+            let n_matrices: u64 = stack.iter().product();
+            let (n_rows, n_cols) = (usize::try_from(n_rows), usize::try_from(n_cols));
             n_rows
-                .zip(n_cols)
+                .ok()
+                .zip(n_cols.ok())
                 .and_then(|(n_rows, n_cols)| tensor.format.packed_bytes(n_rows, n_cols))
-                .map(|bytes| bytes as u64)
+                .and_then(|bytes| n_matrices.checked_mul(bytes as u64))
         }
         _ => tensor.n_elements().checked_mul(size_of::<f32>() as u64),
     };

@@ -66,6 +66,18 @@ pub enum WeightError {
         /// The shape needed.
         expected: Vec<u64>,
     },
+    /// The matrices of a layer's experts are not all of one type.
+    #[error(
+        "tensor {name:?} is {found}, but that of the first expert is {expected}; experts of different types are not supported"
+    )]
+    ExpertType {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        found: &'static str,
+        /// The type of the first one.
+        expected: &'static str,
+    },
     /// A tensor could not be packed.
     #[error("tensor {name:?} cannot be used: {fault}")]
     Pack {
@@ -185,6 +197,64 @@ impl<'a> Weights<'a> {
             return Ok(None);
         };
         self.pack(&tensor, n_rows, n_cols).map(Some)
+    }
+
+    /// Takes the matrices `[n_rows, n_cols]` of a layer's experts, all of one type: from `NAME.weight`, which holds them
+    /// one after the other, or from `NAME.0.weight`, `NAME.1.weight` and so on.
+    ///
+    /// # Errors
+    /// One is missing, or has another shape or type.
+    pub fn experts(
+        &mut self,
+        name: &str,
+        n_experts: usize,
+        n_rows: usize,
+        n_cols: usize,
+    ) -> Result<Vec<Matrix>, WeightError> {
+        if !self.contains(&format!("{name}.0.weight")) {
+            return self.stacked_experts(&format!("{name}.weight"), n_experts, n_rows, n_cols);
+        }
+        let mut experts: Vec<Matrix> = Vec::new();
+        for expert in 0..n_experts {
+            let name = format!("{name}.{expert}.weight");
+            let matrix = self.matrix(&name, n_rows, n_cols)?;
+            let first = experts.first().unwrap_or(&matrix).format();
+            if matrix.format() != first {
+                return Err(WeightError::ExpertType {
+                    name,
+                    found: matrix.format().name,
+                    expected: first.name,
+                });
+            }
+            experts.push(matrix);
+        }
+        Ok(experts)
+    }
+
+    fn stacked_experts(
+        &mut self,
+        name: &str,
+        n_experts: usize,
+        n_rows: usize,
+        n_cols: usize,
+    ) -> Result<Vec<Matrix>, WeightError> {
+        let tensor = self.tensors.remove(name).ok_or_else(|| WeightError::Missing {
+            name: name.to_owned(),
+        })?;
+        check_shape(&tensor, &[n_experts as u64, n_rows as u64, n_cols as u64])?;
+        // Rows are whole blocks, so experts begin at whole bytes.
+        let bytes = tensor.range.len() / n_experts;
+        (0..n_experts)
+            .map(|expert| {
+                let start = tensor.range.start + expert * bytes;
+                let own = Tensor {
+                    shape: vec![n_rows as u64, n_cols as u64],
+                    range: start..start + bytes,
+                    ..tensor.clone()
+                };
+                self.pack(&own, n_rows, n_cols)
+            })
+            .collect()
     }
 
     /// Takes a vector of `len` numbers, decoded whatever its type: a norm's weights, a bias, rope frequencies.

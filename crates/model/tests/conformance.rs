@@ -12,7 +12,7 @@ use tokenmill_kernels::kv_cache::{KvCache, KvShape, KvType, PageId};
 use tokenmill_kernels::pool::Pool;
 use tokenmill_kernels::quant::format_by_ggml_type;
 use tokenmill_model::arch::{ARCHITECTURES, Architecture};
-use tokenmill_model::config::{Config, LayerAttention, Pairing, Rope, RopeScaling};
+use tokenmill_model::config::{Config, Experts, LayerAttention, Pairing, Rope, RopeScaling};
 use tokenmill_model::weights::{Source, Tensor, WeightError, Weights};
 use tokenmill_model::{Batch, BatchError, Model, Scratch, SequenceRows};
 
@@ -37,6 +37,12 @@ fn config(architecture: &Architecture) -> Config {
         n_kv_heads: 2,
         head_dim: 24,
         n_ff: 96,
+        experts: Some(Experts {
+            n_experts: 5,
+            n_chosen: 2,
+            n_ff: 40,
+            normalise: true,
+        }),
         n_vocab: N_VOCAB,
         n_context: 400,
         rms_eps: 1e-5,

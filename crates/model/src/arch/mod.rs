@@ -3,6 +3,7 @@
 mod llama;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ pub struct Architecture {
 pub type Build = fn(&Config, &mut Weights<'_>) -> Result<Arc<dyn Model>, WeightError>;
 
 /// All of them, by name.
-pub static ARCHITECTURES: &[&Architecture] = &[&llama::LLAMA, &qwen2::QWEN2, &qwen3::QWEN3];
+pub static ARCHITECTURES: &[&Architecture] =
+    &[&llama::LLAMA, &qwen2::QWEN2, &qwen3::QWEN3, &qwen3_moe::QWEN3_MOE];
 
 /// The architecture of a configuration.
 pub fn architecture(name: &str) -> Option<&'static Architecture> {

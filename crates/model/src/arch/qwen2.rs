@@ -45,6 +45,6 @@ fn block(
             heads: Heads::of_layer(config, layer),
         },
         mlp_norm: RmsNorm::load(weights, &format!("{prefix}.ffn_norm"), n_embd, rms_eps)?,
-        mlp: Mlp::load(weights, prefix, config)?,
+        feed_forward: Mlp::load(weights, prefix, config)?.into(),
     })
 }

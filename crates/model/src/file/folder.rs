@@ -404,6 +404,11 @@ fn gguf_name(name: &str) -> String {
         .and_then(|rest| rest.split_once('.'));
     let parts = layer.and_then(|(layer, part)| {
         let (module, kind) = part.rsplit_once('.')?;
+        if let Some(expert) = module.strip_prefix("mlp.experts.") {
+            let (expert, module) = expert.split_once('.')?;
+            let module = EXPERT_MODULES.iter().find(|(hf, _)| *hf == module)?.1;
+            return Some(format!("blk.{layer}.{module}.{expert}.{kind}"));
+        }
         let module = LAYER_MODULES.iter().find(|(hf, _)| *hf == module)?.1;
         Some(format!("blk.{layer}.{module}.{kind}"))
     });
@@ -413,6 +418,7 @@ fn gguf_name(name: &str) -> String {
 const LAYER_MODULES: &[(&str, &str)] = &[
     ("input_layernorm", "attn_norm"),
     ("mlp.down_proj", "ffn_down"),
+    ("mlp.gate", "ffn_gate_inp"),
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("post_attention_layernorm", "ffn_norm"),
@@ -422,4 +428,11 @@ const LAYER_MODULES: &[(&str, &str)] = &[
     ("self_attn.q_norm", "attn_q_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.v_proj", "attn_v"),
+];
+
+/// Those of each expert.
+const EXPERT_MODULES: &[(&str, &str)] = &[
+    ("down_proj", "ffn_down_exps"),
+    ("gate_proj", "ffn_gate_exps"),
+    ("up_proj", "ffn_up_exps"),
 ];

@@ -3,7 +3,7 @@
 //! Keys that belong to the architecture (`qwen3.*`) are all accounted for: each is read, known to change nothing, or
 //! refused by name.
 
-use crate::config::{Config, LayerAttention, Pairing, Rope, RopeScaling};
+use crate::config::{Config, Experts, LayerAttention, Pairing, Rope, RopeScaling};
 use crate::error::LoadError;
 use crate::file::gguf::{Gguf, GgufError, GgufFault, Place};
 
@@ -16,6 +16,8 @@ struct Family {
     pairing: Pairing,
     /// Every so many layers one is without rope; these files do not say it themselves.
     no_rope_every: Option<usize>,
+    /// Its feed-forward parts are mixtures of experts.
+    experts: bool,
 }
 
 const FAMILIES: &[Family] = &[
@@ -24,30 +26,42 @@ const FAMILIES: &[Family] = &[
         architecture: "llama",
         pairing: Pairing::Adjacent,
         no_rope_every: None,
+        experts: false,
     },
     Family {
         name: "mistral3",
         architecture: "llama",
         pairing: Pairing::Adjacent,
         no_rope_every: None,
+        experts: false,
     },
     Family {
         name: "qwen2",
         architecture: "qwen2",
         pairing: Pairing::Halves,
         no_rope_every: None,
+        experts: false,
     },
     Family {
         name: "qwen3",
         architecture: "qwen3",
         pairing: Pairing::Halves,
         no_rope_every: None,
+        experts: false,
+    },
+    Family {
+        name: "qwen3moe",
+        architecture: "qwen3moe",
+        pairing: Pairing::Halves,
+        no_rope_every: None,
+        experts: true,
     },
     Family {
         name: "smollm3",
         architecture: "llama",
         pairing: Pairing::Adjacent,
         no_rope_every: Some(4),
+        experts: false,
     },
 ];
 
@@ -74,6 +88,9 @@ const READ_KEYS: &[&str] = &[
     "rope.scaling.yarn_beta_fast",
     "rope.scaling.yarn_beta_slow",
 ];
+
+/// Keys after `ARCH.` that [`config`] reads where there are experts.
+const EXPERT_KEYS: &[&str] = &["expert_count", "expert_feed_forward_length", "expert_used_count"];
 
 /// Keys after `ARCH.` that say nothing about the arithmetic.
 const HARMLESS_KEYS: &[&str] = &["rope.scaling.finetuned", "tensor_data_layout", "vocab_size"];
@@ -106,7 +123,7 @@ pub(crate) fn config(gguf: &Gguf<'_>, file: &str, n_vocab: usize, tied: bool) ->
         file,
         prefix: family.name,
     };
-    keys.refuse_unknown()?;
+    keys.refuse_unknown(family.experts)?;
     let n_embd = keys.required("embedding_length")?;
     let n_heads = keys.required("attention.head_count")?;
     let n_layers = keys.required("block_count")?;
@@ -136,6 +153,7 @@ pub(crate) fn config(gguf: &Gguf<'_>, file: &str, n_vocab: usize, tied: bool) ->
         n_kv_heads: keys.optional("attention.head_count_kv")?.unwrap_or(n_heads),
         head_dim,
         n_ff: keys.required("feed_forward_length")?,
+        experts: family.experts.then(|| keys.experts()).transpose()?,
         n_vocab,
         n_context: stretched_context(trained_context, &rope.scaling),
         rms_eps: keys.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
@@ -286,7 +304,18 @@ impl Keys<'_> {
         })
     }
 
-    fn refuse_unknown(&self) -> Result<(), LoadError> {
+    /// The softmax over all experts, its greatest and their weights scaled to add up to 1 are how all of these models
+    /// choose; their files do not say it.
+    fn experts(&self) -> Result<Experts, LoadError> {
+        Ok(Experts {
+            n_experts: self.required("expert_count")?,
+            n_chosen: self.required("expert_used_count")?,
+            n_ff: self.required("expert_feed_forward_length")?,
+            normalise: true,
+        })
+    }
+
+    fn refuse_unknown(&self, experts: bool) -> Result<(), LoadError> {
         for (name, _) in self.gguf.keys() {
             let Some(key) = name
                 .strip_prefix(self.prefix)
@@ -294,7 +323,8 @@ impl Keys<'_> {
             else {
                 continue;
             };
-            if READ_KEYS.contains(&key) || HARMLESS_KEYS.contains(&key) {
+            let known = READ_KEYS.contains(&key) || HARMLESS_KEYS.contains(&key);
+            if known || experts && EXPERT_KEYS.contains(&key) {
                 continue;
             }
             match NEUTRAL_KEYS.iter().find(|(neutral, _)| *neutral == key) {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{Config, LayerAttention, MAX_LAYERS, Pairing, Rope, RopeScaling};
+use crate::config::{Config, Experts, LayerAttention, MAX_LAYERS, Pairing, Rope, RopeScaling};
 use crate::error::LoadError;
 use crate::file::gguf_model::stretched_context;
 
@@ -22,6 +22,8 @@ struct Family {
     window: Window,
     /// Every so many layers one is without rope, where `no_rope_layers` does not say which.
     no_rope_every: Option<usize>,
+    /// Its feed-forward parts are mixtures of experts.
+    experts: bool,
 }
 
 /// When `sliding_window` counts.
@@ -46,6 +48,7 @@ const LLAMA: Family = Family {
     tied: false,
     window: Window::Never,
     no_rope_every: None,
+    experts: false,
 };
 
 const FAMILIES: &[Family] = &[
@@ -66,6 +69,13 @@ const FAMILIES: &[Family] = &[
         architecture: "qwen3",
         head_dim: Some(128),
         window: Window::Switched,
+        ..LLAMA
+    },
+    Family {
+        class: "Qwen3MoeForCausalLM",
+        architecture: "qwen3moe",
+        window: Window::Switched,
+        experts: true,
         ..LLAMA
     },
     Family {
@@ -102,6 +112,20 @@ const READ_FIELDS: &[&str] = &[
     "tie_word_embeddings",
     "use_sliding_window",
     "vocab_size",
+];
+
+/// Fields that [`experts`] reads.
+const EXPERT_FIELDS: &[&str] = &[
+    "decoder_sparse_step",
+    "mlp_only_layers",
+    "moe_intermediate_size",
+    "norm_topk_prob",
+    "num_experts",
+    "num_experts_per_tok",
+    "num_local_experts",
+    // Of training alone.
+    "output_router_logits",
+    "router_aux_loss_coef",
 ];
 
 /// Fields that say nothing about the arithmetic of inference: training, bookkeeping, sampling defaults of old files.
@@ -173,7 +197,7 @@ pub(crate) fn config(
         prefix: "",
     };
     let family = family(&fields)?;
-    refuse_unknown(&fields, ignored)?;
+    refuse_unknown(&fields, family, ignored)?;
     match fields.text("hidden_act")? {
         None | Some("silu" | "swish") => {}
         Some(other) => {
@@ -197,6 +221,7 @@ pub(crate) fn config(
         n_kv_heads: fields.size("num_key_value_heads")?.unwrap_or(n_heads),
         head_dim,
         n_ff: fields.required("intermediate_size")?,
+        experts: family.experts.then(|| experts(&fields)).transpose()?,
         n_vocab: fields.required("vocab_size")?,
         n_context: stretched_context(trained_context, &rope.scaling),
         rms_eps: fields.number("rms_norm_eps")?.unwrap_or(family.rms_eps),
@@ -231,10 +256,11 @@ fn family(fields: &Fields<'_>) -> Result<&'static Family, LoadError> {
         })
 }
 
-fn refuse_unknown(fields: &Fields<'_>, ignored: &[String]) -> Result<(), LoadError> {
+fn refuse_unknown(fields: &Fields<'_>, family: &Family, ignored: &[String]) -> Result<(), LoadError> {
     for (name, value) in fields.fields {
         let known = READ_FIELDS.contains(&name.as_str())
             || HARMLESS_FIELDS.contains(&name.as_str())
+            || family.experts && EXPERT_FIELDS.contains(&name.as_str())
             || HARMLESS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || ignored.contains(name);
         let off = matches!(value, Value::Null | Value::Bool(false));
@@ -245,6 +271,37 @@ fn refuse_unknown(fields: &Fields<'_>, ignored: &[String]) -> Result<(), LoadErr
         }
     }
     Ok(())
+}
+
+/// The number of experts has two spellings, of which new files use the second.
+fn experts(fields: &Fields<'_>) -> Result<Experts, LoadError> {
+    if fields
+        .size("decoder_sparse_step")?
+        .is_some_and(|every| every != 1)
+    {
+        let fault = "is not 1: layers without experts between others are not supported";
+        return Err(fields.fault("decoder_sparse_step", fault.to_owned()));
+    }
+    if fields
+        .get("mlp_only_layers")
+        .is_some_and(|layers| layers != &Value::Array(Vec::new()))
+    {
+        let fault = "names layers: layers without experts between others are not supported";
+        return Err(fields.fault("mlp_only_layers", fault.to_owned()));
+    }
+    let n_experts = match (fields.size("num_experts")?, fields.size("num_local_experts")?) {
+        (Some(old), Some(new)) if old != new => {
+            return Err(fields.fault("num_local_experts", "contradicts num_experts".to_owned()));
+        }
+        (Some(n_experts), _) | (None, Some(n_experts)) => n_experts,
+        (None, None) => fields.required("num_experts")?,
+    };
+    Ok(Experts {
+        n_experts,
+        n_chosen: fields.required("num_experts_per_tok")?,
+        n_ff: fields.required("moe_intermediate_size")?,
+        normalise: fields.flag("norm_topk_prob")?.unwrap_or(false),
+    })
 }
 
 fn layer_attention(

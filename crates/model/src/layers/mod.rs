@@ -5,6 +5,7 @@ mod block;
 mod decoder;
 mod embedding;
 mod linear;
+mod mixture;
 mod mlp;
 mod norm;
 mod output;
@@ -14,6 +15,7 @@ pub(crate) use attention::{Heads, SelfAttention};
 pub(crate) use block::Block;
 pub(crate) use decoder::Decoder;
 pub(crate) use linear::Linear;
+pub(crate) use mixture::Mixture;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::RmsNorm;
 

@@ -61,6 +61,10 @@ CASES = {
     "qwen2-yarn": ("Qwen2", dict(rope_parameters=YARN, max_position_embeddings=256), True, False),
     "qwen3": ("Qwen3", dict(rope_parameters=rope(theta=1000000.0), tie_word_embeddings=True), True, True),
     "qwen3-yarn": ("Qwen3", dict(rope_parameters=YARN, max_position_embeddings=256), False, True),
+    "qwen3moe": ("Qwen3Moe", dict(rope_parameters=rope(theta=1000000.0), num_experts=6, num_experts_per_tok=2,
+                                  moe_intermediate_size=24, norm_topk_prob=True, tie_word_embeddings=True), True, True),
+    "qwen3moe-plain": ("Qwen3Moe", dict(rope_parameters=rope(), num_experts=5, num_experts_per_tok=3,
+                                        moe_intermediate_size=40, norm_topk_prob=False), False, False),
     "smollm2": ("Llama", dict(rope_parameters=rope(theta=100000.0), hidden_size=48, num_attention_heads=3,
                               num_key_value_heads=1, tie_word_embeddings=True), False, False),
     "smollm3": ("SmolLM3", dict(rope_parameters=rope(theta=2000000.0), no_rope_layers=[1, 0],
@@ -88,7 +92,7 @@ def make(name):
             elif "embed" in tensor_name or "lm_head" in tensor_name:
                 tensor.copy_(noise)
             else:
-                tensor.copy_(noise * 1.3 / math.sqrt(tensor.shape[1]))
+                tensor.copy_(noise * 1.3 / math.sqrt(tensor.shape[-1]))
     folder = Path(__file__).parent / name
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
@@ -154,6 +158,7 @@ GGUF_NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
 }
 
 
@@ -161,6 +166,8 @@ def gguf_name(name):
     stem, _, ending = name.rpartition(".")
     if stem.startswith("model.layers."):
         _, _, layer, part = stem.split(".", 3)
+        if part == "mlp.experts":
+            return f"blk.{layer}.ffn_{ending.removesuffix('_proj')}_exps.weight"
         return f"blk.{layer}.{GGUF_NAMES[part]}.{ending}"
     return f"{GGUF_NAMES[stem]}.{ending}"
 
@@ -173,7 +180,7 @@ def permuted(weights, n_heads):
 
 def write_gguf(path, family, model):
     config = model.config
-    name = {"Llama": "llama", "Mistral": "llama", "Qwen2": "qwen2", "Qwen3": "qwen3"}[family]
+    name = {"Llama": "llama", "Mistral": "llama", "Qwen2": "qwen2", "Qwen3": "qwen3", "Qwen3Moe": "qwen3moe"}[family]
     writer = gguf.GGUFWriter(path, name)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
@@ -187,6 +194,10 @@ def write_gguf(path, family, model):
     writer.add_vocab_size(config.vocab_size)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if family == "Qwen3Moe":
+        writer.add_expert_count(config.num_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
     if getattr(config, "sliding_window", None):
         writer.add_sliding_window(config.sliding_window)
     if config.rope_parameters["rope_type"] == "yarn":
@@ -204,6 +215,11 @@ def write_gguf(path, family, model):
             weights = permuted(weights, config.num_attention_heads)
         if name == "llama" and "k_proj" in tensor_name:
             weights = permuted(weights, config.num_key_value_heads)
+        if tensor_name.endswith("experts.gate_up_proj"):
+            prefix = gguf_name(tensor_name.replace("gate_up_proj", "down_proj")).removesuffix("ffn_down_exps.weight")
+            for part, half in zip(("gate", "up"), np.split(weights, 2, axis=1)):
+                writer.add_tensor(f"{prefix}ffn_{part}_exps.weight", np.ascontiguousarray(half))
+            continue
         writer.add_tensor(gguf_name(tensor_name), np.ascontiguousarray(weights))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
