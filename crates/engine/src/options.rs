@@ -23,6 +23,9 @@ pub struct Options {
     pub kv_bytes: usize,
     /// Keep the pages of finished sequences for prompts that begin alike.
     pub prefix_cache: bool,
+    /// Guess tokens from what came before in the same sequence and verify several in one pass, where that is
+    /// expected to save time. The tokens are the same with and without it.
+    pub speculation: bool,
 }
 
 impl Default for Options {
@@ -34,6 +37,7 @@ impl Default for Options {
             inter_token_ms: 150,
             kv_bytes: 1 << 30,
             prefix_cache: true,
+            speculation: true,
         }
     }
 }

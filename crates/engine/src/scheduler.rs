@@ -10,6 +10,7 @@
 //! as long as nobody else needs it.
 
 use crate::cost::{StepCosts, Work};
+use crate::draft::expected_gain;
 use crate::sequence::{SequenceId, pages_for};
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 
@@ -19,6 +20,9 @@ const FIRST_CHUNK: usize = 16;
 const LEAST_CHUNK: usize = 4;
 /// Beside generating sequences that miss the target alone, prompts may take as much time again.
 const LATE_FACTOR: f64 = 2.0;
+
+/// Tokens a second must grow by this factor for guesses to be verified.
+const LEAST_GAIN: f64 = 1.03;
 
 /// The engine's bounds.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +53,12 @@ pub(crate) struct Situation<'a> {
 pub(crate) struct Standing {
     pub(crate) id: SequenceId,
     pub(crate) n_computed: usize,
-    /// Rows until its next token; 1 while generating.
+    /// Rows until its next token; 1 as a rule while generating.
     pub(crate) n_missing: usize,
+    pub(crate) is_generating: bool,
+    /// Tokens that were guessed to come next, and how probably each is right if those before it are.
+    pub(crate) n_draft: usize,
+    pub(crate) acceptance: f64,
     pub(crate) n_pages: usize,
     pub(crate) readiness: Readiness,
 }
@@ -136,9 +144,12 @@ impl Situation<'_> {
         };
         let (generating, prompts): (Vec<usize>, Vec<usize>) = (0..self.running.len())
             .filter(|&idx| self.running[idx].readiness == Readiness::Ready)
-            .partition(|&idx| self.running[idx].n_missing == 1);
+            .partition(|&idx| self.running[idx].is_generating);
         for &idx in &generating {
-            self.give(&mut shares, idx, 1)?;
+            self.give(&mut shares, idx, self.running[idx].n_missing)?;
+        }
+        if prompts.is_empty() {
+            self.give_drafts(&mut shares, &generating);
         }
         let seconds = self.seconds(shares.work);
         for idx in prompts {
@@ -164,7 +175,7 @@ impl Situation<'_> {
             .running
             .iter()
             .zip(&shares.rows)
-            .filter(|(standing, _)| standing.n_missing > 1)
+            .filter(|(standing, _)| !standing.is_generating)
             .map(|(_, n_rows)| n_rows)
             .sum();
         let is_in_time = |n_rows: usize| match self.costs.estimate(shares.work_with(standing, n_rows)) {
@@ -173,6 +184,35 @@ impl Situation<'_> {
         };
         let n_least = LEAST_CHUNK.saturating_sub(n_prompt_rows).min(n_most);
         largest(n_most, is_in_time).max(n_least)
+    }
+
+    /// Rows for guessed tokens, as many as make the expected tokens a second most. None beside prompts, which use
+    /// the arithmetic that guesses would waste, and none that would take pages from anyone.
+    fn give_drafts(&self, shares: &mut Shares, generating: &[usize]) {
+        let mut n_expected = generating.iter().filter(|&&idx| shares.rows[idx] > 0).count() as f64;
+        for &idx in generating {
+            let standing = &self.running[idx];
+            let end = standing.n_computed + shares.rows[idx];
+            if shares.rows[idx] < standing.n_missing {
+                continue;
+            }
+            let n_pages = pages_for(end).max(standing.n_pages);
+            let n_most = ((n_pages + shares.n_available) * PAGE_TOKENS - end)
+                .min(self.limits.step_tokens.saturating_sub(shares.work.n_rows))
+                .min(standing.n_draft);
+            let gain = |n_rows: usize| expected_gain(standing.acceptance, n_rows);
+            let rate = |n_rows: usize| {
+                let seconds = self.costs.estimate(shares.work.with_rows(end, n_rows, n_rows));
+                seconds.map_or(0.0, |seconds| (n_expected + gain(n_rows)) / seconds)
+            };
+            let best = (1..=n_most).max_by(|&a, &b| rate(a).total_cmp(&rate(b)));
+            if let Some(n_rows) = best.filter(|&n_rows| rate(n_rows) > rate(0) * LEAST_GAIN) {
+                n_expected += gain(n_rows);
+                shares.n_available -= pages_for(end + n_rows) - n_pages;
+                shares.work = shares.work.with_rows(end, n_rows, n_rows);
+                shares.rows[idx] += n_rows;
+            }
+        }
     }
 
     /// Gives a sequence at most so many rows and the pages for them.
@@ -259,6 +299,9 @@ mod tests {
                 id: id as SequenceId,
                 n_computed,
                 n_missing,
+                is_generating: n_missing == 1,
+                n_draft: 0,
+                acceptance: 0.5,
                 n_pages: pages_for(n_computed),
                 readiness,
             };
@@ -342,6 +385,47 @@ mod tests {
         let running = running(&[(10, 1, READY), (0, 2, READY), (0, 500, READY), (0, 9, READY)]);
         let planned = plan(&situation(&running, &costs, 1000));
         assert_eq!(planned, Plan::Forward(vec![1, 2, 2, 0]));
+    }
+
+    #[test]
+    fn guesses_are_verified_where_that_is_expected_to_pay() {
+        // Up to 8 rows cost what one costs, or each as much as the first.
+        let mut cheap = StepCosts::default();
+        let rows = |n_rows| Work {
+            n_rows,
+            ..Work::default()
+        };
+        for turn in 0..150 {
+            let n_rows = [1, 8, 100][turn % 3];
+            cheap.observe(rows(n_rows), n_rows.max(10) as f64);
+        }
+        let dear = costs();
+        for (costs, acceptance, n_draft, n_available, expected) in [
+            (&cheap, 0.9, 5, 9, 6),
+            (&cheap, 0.9, 0, 9, 1),
+            (&cheap, 0.0, 5, 9, 1),
+            (&dear, 0.7, 5, 9, 1),
+            // The page ends after two more.
+            (&cheap, 0.9, 5, 0, 3),
+        ] {
+            let mut running = running(&[(61, 1, READY)]);
+            (running[0].acceptance, running[0].n_draft) = (acceptance, n_draft);
+            let mut situation = situation(&running, costs, n_available);
+            situation.limits.inter_token_s = 1e9;
+            assert_eq!(
+                plan(&situation),
+                Plan::Forward(vec![expected]),
+                "{acceptance} {n_draft} {n_available}"
+            );
+        }
+        let unknown = StepCosts::default();
+        let mut beside = running(&[(61, 1, READY), (0, 9, READY)]);
+        beside[0].n_draft = 5;
+        assert_eq!(plan(&situation(&beside, &unknown, 9)), Plan::Forward(vec![1, 9]));
+        assert_eq!(
+            plan(&situation(&beside[..1], &unknown, 9)),
+            Plan::Forward(vec![1])
+        );
     }
 
     #[test]

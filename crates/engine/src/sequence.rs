@@ -1,5 +1,6 @@
 //! One request's tokens and how far they are: the noun that everything else uses.
 
+use crate::draft::Drafter;
 use crate::mask::TokenMask;
 use crate::prefix::NodeId;
 use crate::sample::History;
@@ -31,6 +32,9 @@ pub(crate) struct Sequence {
     pub(crate) cache_scope: [u8; 32],
     pub(crate) sampling: Sampling,
     pub(crate) history: History,
+    pub(crate) drafter: Drafter,
+    /// What may come next, for the plan to take as much of as pays. Empty between steps.
+    pub(crate) draft: Vec<u32>,
     pub(crate) mask: Option<Box<dyn TokenMask>>,
     pub(crate) owner: Owner,
 }
@@ -68,6 +72,8 @@ impl Sequence {
             end_tokens,
             cache_scope,
             sampling,
+            drafter: Drafter::default(),
+            draft: Vec::new(),
             mask: None,
             owner: Owner::new(sink),
         }
@@ -85,6 +91,20 @@ impl Sequence {
     /// Rows to compute before the next token can be chosen; 1 while generating.
     pub(crate) fn n_missing(&self) -> usize {
         self.tokens.len() - self.n_computed
+    }
+
+    /// Whether it is one step from its next token: a token or those that a mask forced, and no prompt, are missing.
+    pub(crate) fn is_generating(&self) -> bool {
+        self.n_missing() == 1 || (self.n_computed >= self.n_prompt && self.n_missing() <= MAX_FORCED)
+    }
+
+    /// Guesses what comes next. Nothing for a sequence with a mask, which may force tokens in between.
+    pub(crate) fn guess(&mut self) {
+        self.draft.clear();
+        let n_left = self.max_tokens - self.n_generated();
+        if self.mask.is_none() && self.n_missing() == 1 && n_left > 1 {
+            self.draft = self.drafter.draft(&self.tokens, n_left - 1);
+        }
     }
 
     /// The tokens whose keys and values may come from elsewhere: all but the last, whose row gives the logits.
@@ -247,6 +267,9 @@ impl Owner {
         self.flush();
     }
 }
+
+/// Forced tokens up to so many go before prompts.
+const MAX_FORCED: usize = 16;
 
 /// Pages that `n_tokens` tokens take.
 pub(crate) fn pages_for(n_tokens: usize) -> usize {

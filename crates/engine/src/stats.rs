@@ -24,6 +24,10 @@ pub struct Stats {
     pub tokens_prefilled: u64,
     /// Tokens generated.
     pub tokens_decoded: u64,
+    /// Tokens that were guessed and verified, and of these, those that were right and saved a pass each.
+    pub tokens_drafted: u64,
+    /// See `tokens_drafted`.
+    pub tokens_accepted: u64,
     /// Tokens whose keys and values were found in the prefix cache.
     pub prefix_hit_tokens: u64,
     /// Sequences that lost their pages to others and were queued again.

@@ -34,6 +34,7 @@ pub struct Stepper {
     limits: Limits,
     stopwatch: Stopwatch,
     costs: StepCosts,
+    speculates: bool,
     prefix: PrefixCache,
     /// By age, oldest first.
     running: Vec<Sequence>,
@@ -91,6 +92,7 @@ impl Stepper {
             },
             stopwatch,
             costs: StepCosts::default(),
+            speculates: options.speculation,
             prefix: PrefixCache::new(n_pages, options.prefix_cache),
             running: Vec::new(),
             waiting: VecDeque::new(),
@@ -227,7 +229,7 @@ impl Stepper {
             .iter()
             .zip(rows)
             .fold(Work::default(), |work, (sequence, &n_rows)| {
-                let n_logits = usize::from(n_rows == sequence.n_missing());
+                let n_logits = (n_rows + 1).saturating_sub(sequence.n_missing());
                 work.with_rows(sequence.n_computed, n_rows, n_logits)
             });
         let start = (self.stopwatch)();
@@ -283,14 +285,16 @@ impl Stepper {
                     .expect("a plan spends no more pages than there are");
                 sequence.pages.push(page);
             }
+            let n_drafted = end.saturating_sub(sequence.tokens.len());
             batch
                 .tokens
-                .extend_from_slice(&sequence.tokens[sequence.n_computed..end]);
+                .extend_from_slice(&sequence.tokens[sequence.n_computed..end - n_drafted]);
+            batch.tokens.extend_from_slice(&sequence.draft[..n_drafted]);
             batch.sequences.push(SequenceRows {
                 n_rows,
                 position: sequence.n_computed,
                 pages: sequence.pages.clone(),
-                n_logits: usize::from(end == sequence.tokens.len()),
+                n_logits: (end + 1).saturating_sub(sequence.tokens.len()),
             });
         }
         batch
@@ -303,21 +307,17 @@ impl Stepper {
         let mut logits_rows = logits.chunks_exact_mut(n_vocab);
         let mut ended = Vec::new();
         for (idx, &n_rows) in rows.iter().enumerate().filter(|&(_, &n_rows)| n_rows > 0) {
-            self.book(idx, n_rows);
-            let row = match self.running[idx].n_missing() {
-                0 => logits_rows.next(),
-                _ => None,
+            let n_missing = self.running[idx].n_missing();
+            let n_drafted = n_rows.saturating_sub(n_missing);
+            self.book(idx, n_rows - n_drafted);
+            let outcome = if n_rows >= n_missing {
+                let own_rows = logits_rows.by_ref().take(1 + n_drafted).collect();
+                self.verify(idx, own_rows)
+            } else {
+                self.make_known(idx);
+                None
             };
-            let choice = row.map(|row| self.choose(idx, row));
-            if let Some(Err(_)) = choice {
-                // Pages that gave no numbers are not made known to anyone.
-                ended.push((idx, Reason::Fault));
-                continue;
-            }
-            self.make_known(idx);
-            if let Some(Ok(chosen)) = choice {
-                ended.extend(self.take(idx, chosen).map(|reason| (idx, reason)));
-            }
+            ended.extend(outcome.map(|reason| (idx, reason)));
         }
         self.logits = logits;
         for (idx, reason) in ended.into_iter().rev() {
@@ -332,6 +332,42 @@ impl Stepper {
         let n_read = n_rows.min(sequence.n_prompt.saturating_sub(sequence.n_computed));
         self.stats.tokens_prefilled += n_read as u64;
         sequence.n_computed += n_rows;
+    }
+
+    /// Chooses from the first row of a sequence's logits, and from each next one as long as the choice was the token
+    /// that the row after it was computed with: exactly what one pass for each token would have chosen. Some reason
+    /// when the sequence is over.
+    fn verify(&mut self, idx: usize, logits: Vec<&mut [f32]>) -> Option<Reason> {
+        let draft = std::mem::take(&mut self.running[idx].draft);
+        let n_drafted = logits.len() - 1;
+        let (mut n_accepted, mut outcome) = (0, None);
+        for (row_idx, row) in logits.into_iter().enumerate() {
+            let Ok(chosen) = self.choose(idx, row) else {
+                // Pages that gave no numbers are not made known to anyone.
+                return Some(Reason::Fault);
+            };
+            self.make_known(idx);
+            outcome = self.take(idx, chosen);
+            let sequence = &mut self.running[idx];
+            let is_right = row_idx < n_drafted && sequence.tokens.last() == draft.get(row_idx);
+            if outcome.is_some() || !is_right {
+                break;
+            }
+            sequence.n_computed += 1;
+            n_accepted += 1;
+        }
+        self.stats.tokens_drafted += n_drafted as u64;
+        self.stats.tokens_accepted += n_accepted as u64;
+        self.running[idx].drafter.learn(n_drafted, n_accepted);
+        self.trim_pages(idx);
+        outcome
+    }
+
+    /// Gives back pages that only tokens reach that were guessed wrongly.
+    fn trim_pages(&mut self, idx: usize) {
+        let sequence = &mut self.running[idx];
+        let surplus = sequence.pages.split_off(pages_for(sequence.n_computed));
+        self.prefix.release(&surplus, None);
     }
 
     /// The next token of a sequence from its row of logits, which is spent by that.

@@ -1,5 +1,5 @@
 //! Thousands of random schedules of a real, tiny model: any batch, one to three threads, any chunks, cached or fresh,
-//! preempted or not. Every row of logits that a token was chosen from, and every token, are the same bits as
+//! speculating or not, preempted or not. Every row of logits that a token was chosen from, and every token, are the same bits as
 //! those of a loop without engine: one sequence, one thread, the whole prompt at once.
 
 mod support;
@@ -118,6 +118,7 @@ impl<'a> Schedule<'a> {
             step_tokens: max_running + 1 + dice.below(120),
             inter_token_ms: 1 + dice.below(60),
             prefix_cache: !dice.one_in(4),
+            speculation: !dice.one_in(3),
             // The longest takes six pages, so a few together are short of them.
             ..options(model.as_ref(), 6 + dice.below(8))
         };
@@ -264,7 +265,7 @@ fn every_schedule_gives_the_same_bits() {
             expected(model.as_ref(), &pools[0], submission)
         })
         .collect();
-    let (mut n_preemptions, mut n_hits, mut n_rows) = (0, 0, 0);
+    let (mut n_preemptions, mut n_hits, mut n_rows, mut n_accepted, mut n_refused) = (0, 0, 0, 0, 0);
     for seed in 0..n_schedules() {
         let mut schedule = Schedule::new(seed, &model, &pools, &all);
         schedule.run();
@@ -272,12 +273,14 @@ fn every_schedule_gives_the_same_bits() {
         let stats = schedule.stepper.stats();
         n_preemptions += stats.preemptions;
         n_hits += stats.prefix_hit_tokens;
+        n_accepted += stats.tokens_accepted;
+        n_refused += stats.tokens_drafted - stats.tokens_accepted;
         n_rows += schedule.seen.lock().expect("no panic inside").len();
     }
     // Otherwise the schedules would not test what they are meant to.
     assert!(
-        n_preemptions > 100 && n_hits > 10_000 && n_rows > 10_000,
-        "{n_preemptions} {n_hits} {n_rows}"
+        n_preemptions > 100 && n_hits > 10_000 && n_rows > 10_000 && n_accepted > 1000 && n_refused > 1000,
+        "{n_preemptions} {n_hits} {n_rows} {n_accepted} {n_refused}"
     );
 }
 

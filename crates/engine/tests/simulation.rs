@@ -35,6 +35,7 @@ impl Simulation {
             step_tokens: max_running + 1 + dice.below(150),
             inter_token_ms: 1 + dice.below(100),
             prefix_cache: !dice.one_in(4),
+            speculation: dice.one_in(2),
             ..options(model.as_ref(), 2 + dice.below(10))
         };
         let mut stopwatch = Dice(seed << 32 | 1);

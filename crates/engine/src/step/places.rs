@@ -57,7 +57,10 @@ impl Stepper {
         }
     }
 
-    pub(super) fn standings(&self) -> Vec<Standing> {
+    pub(super) fn standings(&mut self) -> Vec<Standing> {
+        if self.speculates {
+            self.running.iter_mut().for_each(Sequence::guess);
+        }
         let mut being_computed = HashSet::new();
         let mut standings = Vec::with_capacity(self.running.len());
         for sequence in &self.running {
@@ -77,6 +80,9 @@ impl Stepper {
                 id: sequence.id,
                 n_computed: sequence.n_computed,
                 n_missing: sequence.n_missing(),
+                is_generating: sequence.is_generating(),
+                n_draft: sequence.draft.len(),
+                acceptance: sequence.drafter.acceptance(),
                 n_pages: sequence.pages.len(),
                 readiness,
             });

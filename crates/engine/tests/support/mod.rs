@@ -28,6 +28,7 @@ pub(crate) fn options(model: &dyn Model, n_pages: usize) -> Options {
         inter_token_ms: 150,
         kv_bytes: n_pages * model.shape().kv.page_bytes(),
         prefix_cache: true,
+        speculation: true,
     }
 }
 

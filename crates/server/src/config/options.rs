@@ -215,6 +215,16 @@ pub(crate) const OPTIONS: &[Opt] = &[
                Shared inside a project only. Answers are the same bytes with and without it.",
     },
     Opt {
+        key: "engine.speculation",
+        flag: "speculation",
+        value_name: "BOOL",
+        group: Group::Engine,
+        setting: Setting::Switch(|config| &mut config.engine.speculation),
+        help: "Guess tokens from what came before in a conversation and verify several at once, where that saves time\n\n\
+               How many are guessed follows from what passes cost and how often guesses were right; where it does not \
+               pay, nothing is guessed. Answers are the same bytes with and without it.",
+    },
+    Opt {
         key: "gateway.max_body_bytes",
         flag: "max-body-bytes",
         value_name: "BYTES",
