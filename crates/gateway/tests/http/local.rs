@@ -19,7 +19,7 @@ fn small() -> EngineOptions {
         max_waiting: 256,
         step_tokens: 64,
         kv_bytes: 4 << 20,
-        prefix_cache: true,
+        ..EngineOptions::default()
     }
 }
 
