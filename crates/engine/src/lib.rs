@@ -12,11 +12,13 @@
 
 mod engine;
 mod error;
+mod logprobs;
 mod mask;
 mod options;
 mod sink;
 mod submission;
 
+mod bans;
 mod sequence;
 
 mod pages;
@@ -32,6 +34,7 @@ pub mod sample;
 
 pub use engine::{Engine, Waker};
 pub use error::{StartError, SubmitError, TooLong};
+pub use logprobs::{MAX_TOP_LOGPROBS, TokenLogprobs};
 pub use mask::{Next, TokenMask};
 pub use options::Options;
 pub use sink::{Delivery, Finish, Output, Reason, Sink};

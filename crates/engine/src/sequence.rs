@@ -1,10 +1,11 @@
 //! One request's tokens and how far they are: the noun that everything else uses.
 
+use crate::bans::Bans;
 use crate::draft::Drafter;
 use crate::mask::TokenMask;
 use crate::prefix::NodeId;
 use crate::sample::History;
-use crate::{Finish, Output, Reason, Sampling, Sink, Submission};
+use crate::{Finish, Output, Reason, Sampling, Sink, Submission, TokenLogprobs};
 use std::collections::{BTreeSet, VecDeque};
 use tokenmill_kernels::kv_cache::{PAGE_TOKENS, PageId};
 
@@ -29,6 +30,8 @@ pub(crate) struct Sequence {
     pub(crate) was_preempted: bool,
     pub(crate) max_tokens: usize,
     pub(crate) end_tokens: BTreeSet<u32>,
+    pub(crate) bans: Bans,
+    pub(crate) n_top_logprobs: Option<usize>,
     pub(crate) cache_scope: [u8; 32],
     pub(crate) sampling: Sampling,
     pub(crate) history: History,
@@ -37,6 +40,23 @@ pub(crate) struct Sequence {
     pub(crate) draft: Vec<u32>,
     pub(crate) mask: Option<Box<dyn TokenMask>>,
     pub(crate) owner: Owner,
+}
+
+/// A token that was chosen.
+pub(crate) struct Choice {
+    pub(crate) token: u32,
+    /// Where the sequence asks for them.
+    pub(crate) logprobs: Option<Box<TokenLogprobs>>,
+}
+
+impl Choice {
+    /// A token that there was no choice about.
+    pub(crate) fn forced(token: u32) -> Choice {
+        Choice {
+            token,
+            logprobs: None,
+        }
+    }
 }
 
 /// A sink and what it has not taken yet.
@@ -54,8 +74,11 @@ impl Sequence {
             prompt,
             sampling,
             max_tokens,
+            min_tokens,
+            banned,
+            n_top_logprobs,
             cache_scope,
-            ..
+            end_tokens: _,
         } = submission;
         Sequence {
             id,
@@ -70,6 +93,8 @@ impl Sequence {
             was_preempted: false,
             max_tokens,
             end_tokens,
+            bans: Bans::new(min_tokens, banned),
+            n_top_logprobs,
             cache_scope,
             sampling,
             drafter: Drafter::default(),
@@ -82,6 +107,11 @@ impl Sequence {
     /// Whether its last token is computed, or will be after so many rows, so that another is chosen.
     pub(crate) fn is_next_chosen_after(&self, n_rows: usize) -> bool {
         n_rows > 0 && n_rows == self.n_missing()
+    }
+
+    /// What was generated so far.
+    pub(crate) fn output(&self) -> &[u32] {
+        &self.tokens[self.n_prompt..]
     }
 
     pub(crate) fn n_generated(&self) -> usize {
@@ -185,13 +215,14 @@ impl Sequence {
     }
 
     /// Takes the token that was chosen. Some reason when it is the last one.
-    pub(crate) fn push(&mut self, token: u32) -> Option<Reason> {
+    pub(crate) fn push(&mut self, choice: Choice) -> Option<Reason> {
+        let Choice { token, logprobs } = choice;
         self.tokens.push(token);
         self.history.push(token);
         if self.end_tokens.contains(&token) {
             return Some(Reason::EndToken(token));
         }
-        self.owner.deliver(Output::Token { id: token });
+        self.owner.deliver(Output::Token { id: token, logprobs });
         (self.n_generated() >= self.max_tokens).then_some(Reason::Length)
     }
 
@@ -233,8 +264,8 @@ impl Owner {
 
     /// Offers again what was not taken.
     pub(crate) fn flush(&mut self) {
-        while let Some(&output) = self.undelivered.front() {
-            if self.sink.deliver(output) == crate::Delivery::Full {
+        while let Some(output) = self.undelivered.front() {
+            if self.sink.deliver(output.clone()) == crate::Delivery::Full {
                 return;
             }
             self.undelivered.pop_front();
@@ -245,7 +276,7 @@ impl Owner {
     }
 
     fn deliver(&mut self, output: Output) {
-        if !self.undelivered.is_empty() || self.sink.deliver(output) == crate::Delivery::Full {
+        if !self.undelivered.is_empty() || self.sink.deliver(output.clone()) == crate::Delivery::Full {
             self.undelivered.push_back(output);
         }
     }

@@ -1,5 +1,7 @@
 //! What a sequence's owner gives the engine to receive tokens. The engine has no channel type of its own and no async.
 
+use crate::TokenLogprobs;
+
 /// Where a sequence's outputs go. Called from the engine's thread between two forward passes: it must not block.
 ///
 /// Every accepted submission gets exactly one [`Output::Finish`], and it is last; also a sink that is closed gets it,
@@ -29,12 +31,14 @@ pub enum Delivery {
 }
 
 /// One thing that happened to a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// A token was generated.
     Token {
         /// Its id.
         id: u32,
+        /// How likely it was, where the submission asked.
+        logprobs: Option<Box<TokenLogprobs>>,
     },
     /// The sequence is over. Always last, exactly once.
     Finish(Finish),

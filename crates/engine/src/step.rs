@@ -8,9 +8,9 @@ use crate::mask::{self, Next, TokenMask};
 use crate::prefix::PrefixCache;
 use crate::sample::{NotFinite, Sampler};
 use crate::scheduler::{Limits, Plan, Situation, plan};
-use crate::sequence::{Owner, Sequence, SequenceId, pages_for};
+use crate::sequence::{Choice, Owner, Sequence, SequenceId, pages_for};
 use crate::stats::Stats;
-use crate::{Options, Reason, Sink, StartError, Submission};
+use crate::{Options, Reason, Sink, StartError, Submission, TokenLogprobs};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Stepper {
     logits: Vec<f32>,
     sampler: Sampler,
     observer: Option<LogitsObserver>,
+    /// `[n_vocab]`: a row as the model gave it, for a sequence that asks how likely its tokens are.
+    untouched: Vec<f32>,
     limits: Limits,
     stopwatch: Stopwatch,
     costs: StepCosts,
@@ -85,6 +87,7 @@ impl Stepper {
             logits: Vec::new(),
             sampler: Sampler::default(),
             observer: None,
+            untouched: Vec::new(),
             limits: Limits {
                 max_running: options.max_running,
                 step_tokens: options.step_tokens,
@@ -376,6 +379,12 @@ impl Stepper {
         if let Some(observer) = &mut self.observer {
             observer(sequence.id, sequence.tokens.len(), row);
         }
+        if sequence.n_top_logprobs.is_some() {
+            self.untouched.clear();
+            self.untouched.extend_from_slice(row);
+        }
+        // Before the mask, which has the last word: where only a banned token is allowed, that one comes.
+        sequence.bans.apply(row, sequence.output(), &sequence.end_tokens);
         if let Some(mask) = &mut sequence.mask {
             match mask.next() {
                 Next::Any => {}
@@ -388,27 +397,34 @@ impl Stepper {
         let token = self
             .sampler
             .sample(row, &sequence.sampling, &sequence.history, draw)?;
-        Ok(Chosen::Token(token))
+        let logprobs = sequence
+            .n_top_logprobs
+            .map(|n_top| Box::new(TokenLogprobs::of(&self.untouched, token, n_top)));
+        Ok(Chosen::Token(Choice { token, logprobs }))
     }
 
     /// Gives a sequence its next token, and those that a mask leaves no choice about. Some reason when it is over.
     fn take(&mut self, idx: usize, chosen: Chosen) -> Option<Reason> {
         let sequence = &mut self.running[idx];
-        let token = match chosen {
-            Chosen::Token(token) => token,
+        let choice = match chosen {
+            Chosen::Token(choice) => choice,
             Chosen::Nothing => return Some(Reason::Complete),
             Chosen::Failed => return Some(Reason::Fault),
         };
-        let mut tokens = vec![token];
+        let token = choice.token;
+        let mut choices = vec![choice];
         if let Some(mask) = &mut sequence.mask
             && !sequence.end_tokens.contains(&token)
         {
             mask.accept(token);
-            tokens.extend(mask.forced());
+            // How likely a token was is only known from a step of its own.
+            if sequence.n_top_logprobs.is_none() {
+                choices.extend(mask.forced().into_iter().map(Choice::forced));
+            }
         }
-        for token in tokens {
+        for choice in choices {
             self.stats.tokens_decoded += 1;
-            let reason = sequence.push(token);
+            let reason = sequence.push(choice);
             if reason.is_some() {
                 return reason;
             }
@@ -435,7 +451,7 @@ impl Stepper {
 /// What comes next in a sequence.
 #[derive(Clone, Copy, Debug)]
 enum Chosen {
-    Token(u32),
+    Token(Choice),
     /// Its mask allows nothing more.
     Nothing,
     /// Its mask has failed.

@@ -1,7 +1,7 @@
 //! What is asked of the engine: a prompt in token ids, how to sample, when to stop. Checked once, here; trusted after.
 
-use crate::SubmitError;
-use crate::TooLong;
+use crate::logprobs::MAX_TOP_LOGPROBS;
+use crate::{SubmitError, TooLong};
 use std::collections::BTreeSet;
 
 /// The largest magnitude of a penalty or of one token's bias: more than any logit of a sane model.
@@ -16,6 +16,13 @@ pub struct Submission {
     pub sampling: Sampling,
     /// Generate at most this many tokens; at least 1. Prompt and these together must fit the model's context.
     pub max_tokens: usize,
+    /// None of the first so many tokens is an end token.
+    pub min_tokens: usize,
+    /// Runs of token ids, each at least one long, that never occur in the output; none is begun before it and ended in
+    /// it.
+    pub banned: Vec<Vec<u32>>,
+    /// Log probabilities come with each token, with so many alternatives; none come without it.
+    pub n_top_logprobs: Option<usize>,
     /// A token of these ends the sequence with [`crate::Reason::EndToken`] and is not delivered itself.
     pub end_tokens: Vec<u32>,
     /// Cached prefix pages are shared only between sequences of equal scope.
@@ -131,6 +138,17 @@ impl Submission {
         }
         for &id in &self.end_tokens {
             check_token("end_tokens", id, n_vocab)?;
+        }
+        for &id in self.banned.iter().flatten() {
+            check_token("banned", id, n_vocab)?;
+        }
+        if self.n_top_logprobs > Some(MAX_TOP_LOGPROBS) {
+            return Err(SubmitError::OutOfRange {
+                parameter: "top_logprobs",
+                value: self.n_top_logprobs.unwrap_or(0) as f32,
+                low: 0.0,
+                high: MAX_TOP_LOGPROBS as f32,
+            });
         }
         self.sampling.check(n_vocab)
     }

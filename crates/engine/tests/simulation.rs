@@ -107,6 +107,9 @@ impl Simulation {
             } else {
                 Vec::new()
             },
+            min_tokens: 0,
+            banned: Vec::new(),
+            n_top_logprobs: None,
             cache_scope: [self.dice.below(2) as u8; 32],
         };
         let is_slow = self.dice.one_in(4);

@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 use tokenmill_engine::sample::{History, Sampler};
-use tokenmill_engine::{Delivery, Finish, Options, Output, Reason, Sampling, Sink, Stopwatch, Submission};
+use tokenmill_engine::{
+    Delivery, Finish, Options, Output, Reason, Sampling, Sink, Stopwatch, Submission, TokenLogprobs,
+};
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::kv_cache::{KvCache, PAGE_TOKENS};
 use tokenmill_kernels::pool::Pool;
@@ -43,6 +45,9 @@ pub(crate) fn submission(prompt: Vec<u32>, max_tokens: usize) -> Submission {
         sampling: Sampling::greedy(),
         max_tokens,
         end_tokens: Vec::new(),
+        min_tokens: 0,
+        banned: Vec::new(),
+        n_top_logprobs: None,
         cache_scope: [0; 32],
     }
 }
@@ -113,6 +118,8 @@ pub(crate) struct Receiver {
 #[derive(Default)]
 pub(crate) struct Received {
     pub(crate) tokens: Vec<u32>,
+    /// Those that came, one a token.
+    pub(crate) logprobs: Vec<TokenLogprobs>,
     pub(crate) finish: Option<Finish>,
     /// Outputs that it takes before it is full.
     pub(crate) room: usize,
@@ -174,7 +181,10 @@ impl Sink for Sender {
         match output {
             Output::Finish(finish) => received.finish = Some(finish),
             Output::Token { .. } if received.closed => {}
-            Output::Token { id } => received.tokens.push(id),
+            Output::Token { id, logprobs } => {
+                received.tokens.push(id);
+                received.logprobs.extend(logprobs.map(|logprobs| *logprobs));
+            }
         }
         received.room = received.room.saturating_sub(1);
         self.0.shared.1.notify_all();
