@@ -13,7 +13,7 @@ use crate::request::InvalidRequest;
 /// The order is: [`Event::Started`]; then text and one [`Event::ChoiceFinished`] for each choice, choices
 /// interleaved as they come, no text of a choice after its end; then exactly one [`Event::Finished`], last.
 /// A stream that fails gives one `Err` instead of the rest, and that is last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Somebody has taken the request on.
     Started(Started),
@@ -23,6 +23,14 @@ pub enum Event {
         choice: u32,
         /// What it adds.
         text: String,
+    },
+    /// How likely the next tokens of one choice were; only where the request asks, and before the text that they
+    /// begin. Tokens that no text shows, such as those of a stop string, are left out.
+    Logprobs {
+        /// Which choice, from 0.
+        choice: u32,
+        /// The tokens, in order. Never empty.
+        tokens: Vec<TokenLogprob>,
     },
     /// A choice is complete.
     ChoiceFinished {
@@ -40,13 +48,44 @@ pub enum Event {
 pub struct Started {
     /// Names the exact weights, engine build and instruction set; `None` where the upstream does not say.
     pub system_fingerprint: Option<String>,
+    /// Tokens of the prompt; `None` where the upstream tells only at the end.
+    pub n_prompt: Option<u64>,
+}
+
+/// A token and how likely it was, among all tokens and before any sampling parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// The chosen token.
+    pub token: TokenText,
+    /// The natural logarithm of its probability.
+    pub logprob: f32,
+    /// As many of the likeliest as were asked for, the likeliest first.
+    pub top: Vec<(TokenText, f32)>,
+}
+
+/// A token as text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenText {
+    /// Its id.
+    pub id: u32,
+    /// Its bytes, which need not be whole characters.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for TokenText {
+    /// Leaves the text out, which is part of an answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenText({})", self.id)
+    }
 }
 
 /// Why a choice ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model ended, or a stop string came up.
+    /// The model ended, or a stop token came up.
     Stop,
+    /// This stop string of the request, by its index, came up.
+    StopString(usize),
     /// The token limit or the end of the context was reached.
     Length,
 }

@@ -15,11 +15,11 @@ mod router;
 
 pub mod upstream;
 
-pub use event::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
+pub use event::{Event, EventStream, FinishReason, InferenceError, Started, TokenLogprob, TokenText, Usage};
 pub use payer::{NotAdmitted, PaidBy, Payer, WorstCase};
 pub use request::{
     CacheScope, Conversation, Draft, InvalidRequest, LIMITS, Limits, Message, Prompt, PromptEnding, Request,
     RequestSampling, Role,
 };
 pub use router::{Router, RouterError};
-pub use upstream::{KINDS, ModelCard, Upstream, UpstreamKind, UpstreamStats};
+pub use upstream::{KINDS, ModelCard, Prompts, Upstream, UpstreamKind, UpstreamStats};

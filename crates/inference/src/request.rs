@@ -21,6 +21,12 @@ pub struct Limits {
     pub stop_bytes: usize,
     /// Entries of `logit_bias`.
     pub n_logit_bias: usize,
+    /// Ids in `stop_token_ids`.
+    pub n_stop_tokens: usize,
+    /// Words that must not come; each may have as many bytes as a stop string.
+    pub n_bad_words: usize,
+    /// Alternatives that may be told for each token.
+    pub n_top_logprobs: u32,
 }
 
 /// The limits of every request.
@@ -30,6 +36,9 @@ pub const LIMITS: Limits = Limits {
     n_stop: 16,
     stop_bytes: 1_024,
     n_logit_bias: 1_024,
+    n_stop_tokens: 128,
+    n_bad_words: 128,
+    n_top_logprobs: 20,
 };
 
 /// Who says a message.
@@ -101,9 +110,7 @@ impl Conversation {
             ending: PromptEnding::Reply,
         }
     }
-}
 
-impl Conversation {
     fn check(&self) -> Result<(), InvalidRequest> {
         let n_messages = self.messages.len();
         if n_messages == 0 {
@@ -178,6 +185,16 @@ pub struct Draft {
     pub max_tokens: Option<u32>,
     /// The answer ends before the first of these, which is not part of it.
     pub stop: Vec<String>,
+    /// Leaves the stop string, or the text of the stop token, at the end of the answer.
+    pub include_stop: bool,
+    /// Further tokens that end the answer.
+    pub stop_token_ids: Vec<u32>,
+    /// Neither the model's end nor a stop comes among the first so many tokens.
+    pub min_tokens: u32,
+    /// Words whose spelling in tokens never comes, with or without a space before it.
+    pub bad_words: Vec<String>,
+    /// Tells how likely each token was, with so many alternatives.
+    pub top_logprobs: Option<u32>,
     /// How many answers.
     pub n: u32,
     /// Goes on when the model would end, up to `max_tokens`.
@@ -205,6 +222,11 @@ impl Draft {
             sampling: RequestSampling::default(),
             max_tokens: None,
             stop: Vec::new(),
+            include_stop: false,
+            stop_token_ids: Vec::new(),
+            min_tokens: 0,
+            bad_words: Vec::new(),
+            top_logprobs: None,
             n: 1,
             ignore_eos: false,
             cache_scope: CacheScope([0; 32]),
@@ -220,6 +242,7 @@ impl Draft {
         self.check_prompt()?;
         self.check_sampling()?;
         self.check_stop()?;
+        self.check_wishes()?;
         if self.max_tokens == Some(0) {
             return Err(InvalidRequest::new(
                 "max_completion_tokens",
@@ -252,18 +275,33 @@ impl Draft {
         within("frequency_penalty", sampling.frequency_penalty, -2.0, 2.0)?;
         above_zero("top_p", sampling.top_p, 1.0)?;
         above_zero("repetition_penalty", sampling.repetition_penalty, 10.0)?;
-        if sampling.logit_bias.len() > LIMITS.n_logit_bias {
-            let fault = format!(
-                "has {} entries; at most {} fit",
-                sampling.logit_bias.len(),
-                LIMITS.n_logit_bias
-            );
-            return Err(InvalidRequest::new("logit_bias", fault));
-        }
+        at_most("logit_bias", sampling.logit_bias.len(), LIMITS.n_logit_bias)?;
         for (token, bias) in &sampling.logit_bias {
             within(&format!("logit_bias.{token}"), Some(*bias), -100.0, 100.0)?;
         }
         Ok(())
+    }
+
+    fn check_wishes(&self) -> Result<(), InvalidRequest> {
+        at_most("stop_token_ids", self.stop_token_ids.len(), LIMITS.n_stop_tokens)?;
+        at_most("bad_words", self.bad_words.len(), LIMITS.n_bad_words)?;
+        for (idx, word) in self.bad_words.iter().enumerate() {
+            if word.trim().is_empty() || word.len() > LIMITS.stop_bytes {
+                let fault = format!("must have a word of at most {} bytes", LIMITS.stop_bytes);
+                return Err(InvalidRequest::new(format!("bad_words[{idx}]"), fault));
+            }
+        }
+        if self.top_logprobs > Some(LIMITS.n_top_logprobs) {
+            let fault = format!("must be at most {}", LIMITS.n_top_logprobs);
+            return Err(InvalidRequest::new("top_logprobs", fault));
+        }
+        match self.max_tokens {
+            Some(max_tokens) if self.min_tokens > max_tokens => Err(InvalidRequest::new(
+                "min_tokens",
+                format!("must not be over the {max_tokens} tokens that the answer may have, and is {}", self.min_tokens),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_stop(&self) -> Result<(), InvalidRequest> {
@@ -285,6 +323,13 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+fn at_most(param: &str, n: usize, limit: usize) -> Result<(), InvalidRequest> {
+    if n > limit {
+        return Err(InvalidRequest::new(param, format!("has {n} entries; at most {limit} fit")));
+    }
+    Ok(())
 }
 
 fn within(param: &str, value: Option<f32>, low: f32, high: f32) -> Result<(), InvalidRequest> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::event::{EventStream, InferenceError};
 use crate::request::Request;
-use crate::upstream::{ModelCard, Upstream, UpstreamStats};
+use crate::upstream::{ModelCard, Prompts, Upstream, UpstreamStats};
 
 /// Who answers for which name. Names are case-sensitive.
 #[derive(Default)]
@@ -68,6 +68,12 @@ impl Router {
         entries
             .filter_map(|(name, to)| Some((name.as_str(), to.upstream.stats(name)?)))
             .collect()
+    }
+
+    /// How a model reads prompts; `None` where its upstream cannot show that, or nobody serves it.
+    #[must_use]
+    pub fn prompts(&self, model: &str) -> Option<&dyn Prompts> {
+        self.deployments.get(model)?.upstream.prompts(model)
     }
 
     /// The models whose upstream cannot answer, sorted by name.

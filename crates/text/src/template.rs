@@ -87,6 +87,17 @@ impl RenderedPrompt {
         &self.text
     }
 
+    /// The same up to a byte, which must be where a character begins.
+    #[must_use]
+    pub fn cut(mut self, end: usize) -> RenderedPrompt {
+        self.text.truncate(end);
+        self.outside.retain(|range| range.start < end);
+        if let Some(last) = self.outside.last_mut() {
+            last.end = last.end.min(end);
+        }
+        self
+    }
+
     /// The byte ranges that the conversation brought in, ascending: no special token may touch them.
     pub fn outside(&self) -> &[Range<usize>] {
         &self.outside

@@ -4,8 +4,10 @@
 //! becomes `n` submissions of the same prompt, which share its pages; choice `i` runs with `seed + i`.
 
 mod answer;
+mod prompts;
 mod text_side;
 mod token_channel;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,11 +23,12 @@ use tokio::sync::Semaphore;
 
 use crate::event::{EventStream, InferenceError, Started};
 use crate::payer::{NotAdmitted, WorstCase};
-use crate::request::{InvalidRequest, Prompt, Request};
-use crate::upstream::{ModelCard, Upstream, UpstreamStats};
+use crate::request::{InvalidRequest, Request};
+use crate::upstream::{ModelCard, Prompts, Upstream, UpstreamStats};
 use answer::{Choice, answer, generate};
 use text_side::TextSide;
 use token_channel::token_channel;
+use wishes::Wishes;
 
 /// Prompts that are rendered and tokenised at the same time; more wait. Each takes a thread.
 const PROMPTS_AT_ONCE: usize = 4;
@@ -194,10 +197,13 @@ impl LocalUpstream {
     }
 
     async fn begin(&self, request: Request) -> Result<EventStream, InferenceError> {
-        let prompt = self.prompt(request.prompt.clone()).await?;
+        let prompt = request.prompt.clone();
+        let prompt = self.on_text_side(move |text| text.tokens(prompt)).await?;
+        let wishes = Wishes::of(&request, &self.text.tokenizer, &self.end_tokens)?;
         let stop = StopMatcher::new(&request.stop)
             .map_err(|error| InvalidRequest::new("stop", error.to_string()))?;
         let max_tokens = self.admitted(&request, prompt.len()).await?;
+        wishes.check_room(max_tokens)?;
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let mut choices = Vec::with_capacity(request.n as usize);
         for idx in 0..request.n {
@@ -205,35 +211,32 @@ impl LocalUpstream {
                 prompt: prompt.clone(),
                 sampling: self.sampling(&request, seed.wrapping_add(idx.into())),
                 max_tokens,
-                end_tokens: if request.ignore_eos {
-                    Vec::new()
-                } else {
-                    self.end_tokens.clone()
-                },
+                min_tokens: request.min_tokens as usize,
+                banned: wishes.banned.clone(),
+                n_top_logprobs: request.top_logprobs.map(|n_top| n_top as usize),
+                end_tokens: wishes.end_tokens.clone(),
                 cache_scope: request.cache_scope.0,
             };
             let (sink, tokens) = token_channel(self.engine.waker());
             // Where this fails, dropping the choices so far cancels them.
             self.engine.submit(submission, Box::new(sink)).map_err(refused)?;
-            let (stop, paid_by) = (stop.clone(), request.paid_by.clone());
-            choices.push(Choice {
-                idx,
-                tokens,
-                stop,
-                paid_by,
-            });
+            choices.push(Choice::new(idx, tokens, stop.clone(), &request));
         }
         let started = Started {
             system_fingerprint: Some(self.fingerprint.clone()),
+            n_prompt: Some(prompt.len() as u64),
         };
-        let (text, n_prompt) = (self.text.clone(), prompt.len());
+        let text = self.text.clone();
         Ok(EventStream::new(generate(move |out| {
-            answer(text, started, choices, n_prompt, out)
+            answer(text, started, choices, out)
         })))
     }
 
-    /// Template and tokenizer, on a thread that may be busy for a while.
-    async fn prompt(&self, prompt: Prompt) -> Result<Vec<u32>, InferenceError> {
+    /// Something with template or tokenizer, on a thread that may be busy for a while.
+    async fn on_text_side<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&TextSide) -> Result<T, InferenceError> + Send + 'static,
+    ) -> Result<T, InferenceError> {
         let fault =
             |what: &dyn std::fmt::Display| InferenceError::Fault(format!("reading the prompt: {what}"));
         let place = self
@@ -243,13 +246,13 @@ impl LocalUpstream {
             .await
             .map_err(|error| fault(&error))?;
         let text = self.text.clone();
-        let tokens = tokio::task::spawn_blocking(move || {
+        let done = tokio::task::spawn_blocking(move || {
             // The work holds its place itself: a caller who leaves does not end it, and must not make room for more.
             let _place = place;
-            text.tokens(prompt)
+            act(&text)
         })
         .await;
-        tokens.map_err(|error| fault(&error))?
+        done.map_err(|error| fault(&error))?
     }
 
     /// What the caller asked for, or what the context leaves.
@@ -312,6 +315,10 @@ impl Upstream for LocalUpstream {
 
     fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>> {
         self.begin(request).boxed()
+    }
+
+    fn prompts(&self, _model: &str) -> Option<&dyn Prompts> {
+        Some(self)
     }
 
     fn is_up(&self) -> bool {

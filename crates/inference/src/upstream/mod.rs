@@ -4,8 +4,8 @@ pub mod local;
 
 use futures::future::BoxFuture;
 
-use crate::event::{EventStream, InferenceError};
-use crate::request::Request;
+use crate::event::{EventStream, InferenceError, TokenText};
+use crate::request::{Conversation, Prompt, Request};
 
 /// One that answers requests for the models that it serves.
 pub trait Upstream: Send + Sync {
@@ -23,8 +23,32 @@ pub trait Upstream: Send + Sync {
     /// Whether it can answer at all. One that is only busy is up.
     fn is_up(&self) -> bool;
 
+    /// How it reads prompts for one of its models; `None` where it cannot show that.
+    fn prompts(&self, _model: &str) -> Option<&dyn Prompts> {
+        None
+    }
+
     /// How busy it is with one of its models; `None` where it cannot say.
     fn stats(&self, model: &str) -> Option<UpstreamStats>;
+}
+
+/// How a model reads prompts, for callers who want to look at it or count.
+pub trait Prompts: Send + Sync {
+    /// The token ids of a prompt, exactly as a request with this prompt would give them to the model.
+    fn tokens(&self, prompt: Prompt) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>>;
+
+    /// A conversation in the model's own form.
+    fn rendered(&self, conversation: Conversation) -> BoxFuture<'_, Result<String, InferenceError>>;
+
+    /// The token ids of a plain text, in which the names of special tokens are plain text, too; and with nothing put
+    /// before it.
+    fn plain_tokens(&self, text: String) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>>;
+
+    /// Each token's bytes, special tokens by their names. The first id that the model does not have is an error.
+    fn token_texts(&self, tokens: &[u32]) -> Result<Vec<TokenText>, InferenceError>;
+
+    /// The text of tokens, special tokens by their names.
+    fn text(&self, tokens: &[u32]) -> Result<String, InferenceError>;
 }
 
 /// A kind of upstream.

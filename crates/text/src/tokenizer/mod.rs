@@ -310,6 +310,11 @@ impl Tokenizer {
         }
     }
 
+    /// A decoder for what goes on with a text: a space that its first token begins with is part of it.
+    pub fn continuing_decoder(&self) -> StreamDecoder<'_> {
+        StreamDecoder::new(self, false)
+    }
+
     /// A decoder for one answer.
     pub fn decoder(&self) -> StreamDecoder<'_> {
         StreamDecoder::new(self, self.strip_space)

@@ -1,17 +1,18 @@
 //! Token ids to events: text, stop strings, and how each choice ended.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::channel::mpsc as events;
 use futures::future::try_join_all;
 use futures::{FutureExt, SinkExt, Stream, StreamExt};
-use tokenmill_engine::{Output, Reason};
-use tokenmill_text::{StopMatcher, Tokenizer};
+use tokenmill_engine::{Output, Reason, TokenLogprobs};
+use tokenmill_text::{StopMatcher, StreamDecoder, Tokenizer};
 
 use super::text_side::TextSide;
 use super::token_channel::Tokens;
-use crate::event::{Event, FinishReason, InferenceError, Started, Usage};
-use crate::payer::PaidBy;
+use crate::event::{Event, FinishReason, InferenceError, Started, TokenLogprob, TokenText, Usage};
+use crate::request::{Prompt, PromptEnding, Request};
 
 pub(super) type Out = events::Sender<Result<Event, InferenceError>>;
 
@@ -26,13 +27,8 @@ where
 }
 
 /// All choices, from the first event to the last.
-pub(super) async fn answer(
-    text: Arc<TextSide>,
-    started: Started,
-    choices: Vec<Choice>,
-    n_prompt: usize,
-    mut out: Out,
-) {
+pub(super) async fn answer(text: Arc<TextSide>, started: Started, choices: Vec<Choice>, mut out: Out) {
+    let n_prompt = started.n_prompt.unwrap_or_default();
     // A send fails only when the stream is gone, and then nothing polls this any more.
     let _ = out.send(Ok(Event::Started(started))).await;
     let running = choices
@@ -40,7 +36,7 @@ pub(super) async fn answer(
         .map(|choice| choice.run(&text.tokenizer, out.clone()));
     let last = match try_join_all(running).await {
         Ok(ends) => Ok(Event::Finished(Usage {
-            n_prompt: n_prompt as u64,
+            n_prompt,
             // The later choices share what the first has computed; that saves work and is no hit of the request's.
             n_cached: ends.first().and_then(|end| end.n_cached),
             n_completion: ends.iter().map(|end| end.n_completion).sum(),
@@ -52,10 +48,11 @@ pub(super) async fn answer(
 
 /// One answer on its way up.
 pub(super) struct Choice {
-    pub(super) idx: u32,
-    pub(super) tokens: Tokens,
-    pub(super) stop: StopMatcher,
-    pub(super) paid_by: PaidBy,
+    idx: u32,
+    tokens: Tokens,
+    stop: StopMatcher,
+    request: Request,
+    shown: Shown,
 }
 
 struct ChoiceEnd {
@@ -64,19 +61,35 @@ struct ChoiceEnd {
 }
 
 impl Choice {
+    pub(super) fn new(idx: u32, tokens: Tokens, stop: StopMatcher, request: &Request) -> Choice {
+        Choice {
+            idx,
+            tokens,
+            stop,
+            request: request.clone(),
+            shown: Shown::default(),
+        }
+    }
+
     async fn run(mut self, tokenizer: &Tokenizer, mut out: Out) -> Result<ChoiceEnd, InferenceError> {
-        let mut decoder = tokenizer.decoder();
+        let mut decoder = self.decoder(tokenizer);
         let mut n_taken = 0;
         let finish = loop {
             let output = self.tokens.next().await;
             let output =
                 output.ok_or_else(|| InferenceError::Fault("the engine let go of a sequence".into()))?;
             match output {
-                Output::Token { id } => {
+                Output::Token { id, logprobs } => {
                     n_taken += 1;
-                    self.paid_by.generated(1);
-                    if self.pass(&decoder.push(id), &mut out).await {
-                        return Ok(self.stopped(n_taken, &mut out).await);
+                    self.request.paid_by.generated(1);
+                    let logprobs = logprobs.map(|logprobs| token_logprob(tokenizer, id, &logprobs));
+                    self.shown.hold(logprobs);
+                    let piece = decoder.push(id);
+                    if n_taken <= u64::from(self.request.min_tokens) {
+                        self.shown.n_read += piece.len();
+                        self.send_text(piece, &mut out).await;
+                    } else if let Some(stop) = self.pass(&piece, &mut out).await {
+                        return Ok(self.stopped(stop, n_taken, &mut out).await);
                     }
                 }
                 Output::Finish(finish) => break finish,
@@ -88,9 +101,13 @@ impl Choice {
             Reason::Cancelled => return Err(InferenceError::ShuttingDown),
             Reason::Fault => return Err(InferenceError::Fault("the model's forward pass failed".into())),
         };
+        let last = match finish.reason {
+            Reason::EndToken(id) if self.shows_end(id) => decoder.push(id),
+            _ => String::new(),
+        };
         // The rest of a character that never came may complete a stop string, too.
-        if self.pass(&decoder.flush(), &mut out).await {
-            self.finished(FinishReason::Stop, &mut out).await;
+        if let Some(stop) = self.pass(&(decoder.flush() + &last), &mut out).await {
+            self.end_at(stop, &mut out).await;
         } else {
             let rest = self.stop.flush();
             self.send_text(rest, &mut out).await;
@@ -102,17 +119,33 @@ impl Choice {
         })
     }
 
-    /// Lets through what is certainly no stop string; true once one has come.
-    async fn pass(&mut self, piece: &str, out: &mut Out) -> bool {
+    /// Only the beginning of an answer has a space that the tokenizer put there.
+    fn decoder<'t>(&self, tokenizer: &'t Tokenizer) -> StreamDecoder<'t> {
+        match &self.request.prompt {
+            Prompt::Conversation(conversation) if conversation.ending != PromptEnding::Continue => {
+                tokenizer.decoder()
+            }
+            _ => tokenizer.continuing_decoder(),
+        }
+    }
+
+    /// Whether the text of the token that ended the answer is asked for.
+    fn shows_end(&self, id: u32) -> bool {
+        self.request.include_stop && self.request.stop_token_ids.contains(&id)
+    }
+
+    /// Lets through what is certainly no stop string; its index once one has come.
+    async fn pass(&mut self, piece: &str, out: &mut Out) -> Option<usize> {
+        self.shown.n_read += piece.len();
         let passed = self.stop.push(piece);
         self.send_text(passed.text, out).await;
-        passed.stop.is_some()
+        passed.stop
     }
 
     /// Ends at a stop string. What the engine generated beyond it meanwhile is not the caller's.
-    async fn stopped(mut self, n_taken: u64, out: &mut Out) -> ChoiceEnd {
+    async fn stopped(mut self, stop: usize, n_taken: u64, out: &mut Out) -> ChoiceEnd {
         self.tokens.close();
-        self.finished(FinishReason::Stop, out).await;
+        self.end_at(stop, out).await;
         let n_cached = self.tokens.finish().await.map(|finish| finish.n_cached as u64);
         ChoiceEnd {
             n_completion: n_taken,
@@ -120,23 +153,64 @@ impl Choice {
         }
     }
 
-    async fn send_text(&self, text: String, out: &mut Out) {
-        if !text.is_empty() {
-            let _ = out
-                .send(Ok(Event::Text {
-                    choice: self.idx,
-                    text,
-                }))
-                .await;
+    async fn end_at(&mut self, stop: usize, out: &mut Out) {
+        if self.request.include_stop {
+            let text = self.request.stop.get(stop).cloned().unwrap_or_default();
+            self.send_text(text, out).await;
         }
+        self.finished(FinishReason::StopString(stop), out).await;
+    }
+
+    async fn send_text(&mut self, text: String, out: &mut Out) {
+        if text.is_empty() {
+            return;
+        }
+        let choice = self.idx;
+        let tokens = self.shown.release(text.len());
+        if !tokens.is_empty() {
+            let _ = out.send(Ok(Event::Logprobs { choice, tokens })).await;
+        }
+        let _ = out.send(Ok(Event::Text { choice, text })).await;
     }
 
     async fn finished(&self, reason: FinishReason, out: &mut Out) {
-        let _ = out
-            .send(Ok(Event::ChoiceFinished {
-                choice: self.idx,
-                reason,
-            }))
-            .await;
+        let choice = self.idx;
+        let _ = out.send(Ok(Event::ChoiceFinished { choice, reason })).await;
+    }
+}
+
+/// Log probabilities of tokens whose text is not out yet.
+#[derive(Default)]
+struct Shown {
+    /// With how much text there was before each.
+    held: VecDeque<(usize, TokenLogprob)>,
+    /// Bytes of text that the tokens so far gave.
+    n_read: usize,
+    /// Bytes of text that went out.
+    n_sent: usize,
+}
+
+impl Shown {
+    fn hold(&mut self, logprob: Option<TokenLogprob>) {
+        self.held.extend(logprob.map(|logprob| (self.n_read, logprob)));
+    }
+
+    /// So much more text goes out: the tokens that begin before its end.
+    fn release(&mut self, n_bytes: usize) -> Vec<TokenLogprob> {
+        self.n_sent += n_bytes;
+        let n_out = self.held.partition_point(|&(start, _)| start < self.n_sent);
+        self.held.drain(..n_out).map(|(_, logprob)| logprob).collect()
+    }
+}
+
+fn token_logprob(tokenizer: &Tokenizer, id: u32, logprobs: &TokenLogprobs) -> TokenLogprob {
+    let text = |id: u32| TokenText {
+        id,
+        bytes: tokenizer.token_bytes(id).unwrap_or_default().to_vec(),
+    };
+    TokenLogprob {
+        token: text(id),
+        logprob: logprobs.chosen,
+        top: logprobs.top.iter().map(|&(id, logprob)| (text(id), logprob)).collect(),
     }
 }

@@ -28,12 +28,7 @@ impl TextSide {
             }
             Prompt::Tokens(tokens) => ("prompt", Ok(self.known(tokens)?)),
         };
-        let tokens = tokens.map_err(|error| match error {
-            TokenizerError::TextTooLong { .. } | TokenizerError::ReadsTooMuch => {
-                InferenceError::Invalid(InvalidRequest::new(param, format!("is too long: {error}")))
-            }
-            other => InferenceError::Fault(other.to_string()),
-        })?;
+        let tokens = tokens.map_err(|error| unreadable(param, error))?;
         if tokens.is_empty() {
             return Err(InvalidRequest::new(param, "gives an empty prompt; say something").into());
         }
@@ -51,8 +46,29 @@ impl TextSide {
         }
     }
 
-    /// Puts a conversation into the model's form.
+    /// Puts a conversation into the model's form, cut within the last message where that is to be continued.
     pub(super) fn render(&self, conversation: &Conversation) -> Result<RenderedPrompt, InferenceError> {
+        if conversation.ending != PromptEnding::Continue {
+            return self.render_whole(conversation);
+        }
+        // A mark behind the last message shows where the template ends it, even where it trims what it writes.
+        let mark = mark_not_in(&conversation.messages);
+        let mut marked = conversation.clone();
+        if let Some(last) = marked.messages.last_mut() {
+            last.content.push_str(&mark);
+        }
+        let rendered = self.render_whole(&marked)?;
+        let mut places = rendered.text().match_indices(&mark);
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Ok(rendered.cut(place)),
+            _ => {
+                let fault = "cannot be honoured: this model's template does not write the last message once, as it is";
+                Err(InvalidRequest::new("continue_final_message", fault).into())
+            }
+        }
+    }
+
+    fn render_whole(&self, conversation: &Conversation) -> Result<RenderedPrompt, InferenceError> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -71,6 +87,23 @@ impl TextSide {
             InferenceError::Invalid(InvalidRequest::new("messages", fault))
         })
     }
+}
+
+/// What a text that cannot be read is to the caller.
+pub(super) fn unreadable(param: &str, error: TokenizerError) -> InferenceError {
+    match error {
+        TokenizerError::TextTooLong { .. } | TokenizerError::ReadsTooMuch => {
+            InferenceError::Invalid(InvalidRequest::new(param, format!("is too long: {error}")))
+        }
+        other => InferenceError::Fault(other.to_string()),
+    }
+}
+
+/// A word that no message has.
+fn mark_not_in(messages: &[Message]) -> String {
+    let is_free = |mark: &String| messages.iter().all(|message| !message.content.contains(mark.as_str()));
+    let mut marks = (0_usize..).map(|number| format!("tokenmill-goes-on-here-{number}."));
+    marks.find(is_free).unwrap_or_default()
 }
 
 fn template_message(message: &Message) -> serde_json::Value {
