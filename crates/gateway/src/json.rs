@@ -169,12 +169,16 @@ impl Fields {
         }
     }
 
+    /// Whether the body's table takes this field.
+    pub(crate) fn has_row(&self, name: &str) -> bool {
+        let row = self.rows.and_then(|rows| parameters::row(rows, name));
+        row.is_some_and(|row| row.rule != Rule::Refused)
+    }
+
     /// A field that may be absent; `null` is absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
         debug_assert!(
-            self.rows.is_none_or(|rows| {
-                parameters::row(rows, name).is_some_and(|row| row.rule != Rule::Refused)
-            }),
+            self.rows.is_none() || self.has_row(name),
             "'{name}' is read, and has no row that says so"
         );
         self.fields.remove(name).filter(|value| *value != Json::Null)

@@ -13,6 +13,7 @@ mod generate;
 mod admission;
 
 mod stream;
+mod tokens;
 
 mod error;
 

@@ -280,7 +280,7 @@ impl Watched {
                 self.is_over = true;
                 self.record.with(|fields| fields.usage = Some(*usage));
             }
-            Some(Ok(Event::Started(_) | Event::ChoiceFinished { .. })) => {}
+            Some(Ok(Event::Started(_) | Event::Logprobs { .. } | Event::ChoiceFinished { .. })) => {}
             Some(Err(error)) => {
                 self.is_over = true;
                 self.record.fault(&ApiError::from_inference(error.clone(), None));

@@ -4,7 +4,10 @@
 //! document and by tests that send each row's examples; a parameter that is read without having a row panics in tests.
 //! A name without a row is unknown, and refused.
 
+pub(crate) mod caching;
+pub(crate) mod conversation;
 pub(crate) mod ending;
+pub(crate) mod logprobs;
 pub(crate) mod messages;
 pub(crate) mod sampling;
 pub(crate) mod streaming;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use futures::StreamExt;
 use serde::Serialize;
-use tokenmill_inference::{Event, EventStream, FinishReason, InferenceError, Started, Usage};
+use tokenmill_inference::{Event, EventStream, FinishReason, InferenceError, Started, TokenLogprob, Usage};
 
 use crate::error::ApiError;
 
@@ -19,12 +19,18 @@ const GATHER_BYTES: usize = 16 << 10;
 pub(crate) trait Frames: Send + 'static {
     /// Somebody has taken the request on.
     fn started(&mut self, started: Started, out: &mut SseBuffer);
+    /// How likely the tokens are that the next text begins with.
+    fn logprobs(&mut self, choice: u32, tokens: Vec<TokenLogprob>);
     /// More text.
     fn text(&mut self, choice: u32, text: &str, out: &mut SseBuffer);
     /// A choice is complete.
     fn choice_finished(&mut self, choice: u32, reason: FinishReason, out: &mut SseBuffer);
     /// All is complete.
     fn finished(&mut self, usage: Usage, out: &mut SseBuffer);
+    /// There will be no more; the last that is written.
+    fn failed(&mut self, error: &ApiError, out: &mut SseBuffer) {
+        out.data(&error.body());
+    }
 }
 
 /// Server-sent events on their way out.
@@ -42,6 +48,11 @@ impl SseBuffer {
             return;
         }
         self.0.extend_from_slice(b"\n\n");
+    }
+
+    /// The end, as OpenAI's older endpoints tell it.
+    pub(crate) fn done(&mut self) {
+        self.raw("data: [DONE]\n\n");
     }
 
     fn raw(&mut self, line: &str) {
@@ -122,14 +133,30 @@ fn cut_short() -> ApiError {
 #[derive(Debug)]
 pub(crate) struct Folded {
     pub(crate) started: Started,
-    /// Text and reason of each choice.
-    pub(crate) choices: Vec<(String, FinishReason)>,
+    pub(crate) choices: Vec<FoldedChoice>,
     pub(crate) usage: Usage,
+}
+
+/// A whole choice.
+#[derive(Debug)]
+pub(crate) struct FoldedChoice {
+    pub(crate) text: String,
+    /// Empty where nobody asked.
+    pub(crate) logprobs: Vec<TokenLogprob>,
+    pub(crate) reason: FinishReason,
+}
+
+/// A choice of which more may come.
+#[derive(Debug, Clone, Default)]
+struct OpenChoice {
+    text: String,
+    logprobs: Vec<TokenLogprob>,
+    reason: Option<FinishReason>,
 }
 
 struct Folding {
     started: Option<Started>,
-    choices: Vec<(String, Option<FinishReason>)>,
+    choices: Vec<OpenChoice>,
     usage: Option<Usage>,
 }
 
@@ -137,12 +164,12 @@ impl Folding {
     fn new(n_choices: usize) -> Folding {
         Folding {
             started: None,
-            choices: vec![(String::new(), None); n_choices],
+            choices: vec![OpenChoice::default(); n_choices],
             usage: None,
         }
     }
 
-    fn choice(&mut self, choice: u32) -> Result<&mut (String, Option<FinishReason>), ApiError> {
+    fn choice(&mut self, choice: u32) -> Result<&mut OpenChoice, ApiError> {
         let fault = || {
             ApiError::server_error(format!(
                 "the upstream gave text for a choice {choice} not asked for"
@@ -154,18 +181,22 @@ impl Folding {
     fn add(&mut self, event: Event) -> Result<(), ApiError> {
         match event {
             Event::Started(started) => self.started = Some(started),
-            Event::Text { choice, text } => self.choice(choice)?.0.push_str(&text),
-            Event::ChoiceFinished { choice, reason } => self.choice(choice)?.1 = Some(reason),
+            Event::Text { choice, text } => self.choice(choice)?.text.push_str(&text),
+            Event::Logprobs { choice, tokens } => self.choice(choice)?.logprobs.extend(tokens),
+            Event::ChoiceFinished { choice, reason } => self.choice(choice)?.reason = Some(reason),
             Event::Finished(usage) => self.usage = Some(usage),
         }
         Ok(())
     }
 
     fn whole(self) -> Result<Folded, ApiError> {
-        let choices = self
-            .choices
-            .into_iter()
-            .map(|(text, reason)| Some((text, reason?)));
+        let choices = self.choices.into_iter().map(|choice| {
+            Some(FoldedChoice {
+                text: choice.text,
+                logprobs: choice.logprobs,
+                reason: choice.reason?,
+            })
+        });
         match (self.started, choices.collect::<Option<Vec<_>>>(), self.usage) {
             (Some(started), Some(choices), Some(usage)) => Ok(Folded {
                 started,
@@ -221,12 +252,12 @@ impl<F: Frames> SseWriter<F> {
         match event {
             Some(Ok(Event::Started(started))) => self.frames.started(started, out),
             Some(Ok(Event::Text { choice, text })) => self.frames.text(choice, &text, out),
+            Some(Ok(Event::Logprobs { choice, tokens })) => self.frames.logprobs(choice, tokens),
             Some(Ok(Event::ChoiceFinished { choice, reason })) => {
                 self.frames.choice_finished(choice, reason, out);
             }
             Some(Ok(Event::Finished(usage))) => {
                 self.frames.finished(usage, out);
-                out.raw("data: [DONE]\n\n");
                 self.events = None;
             }
             Some(Err(error)) => self.fail(&ApiError::from_inference(error, None), out),
@@ -234,9 +265,9 @@ impl<F: Frames> SseWriter<F> {
         }
     }
 
-    /// The status is long gone: one error event, and the end without `[DONE]`.
+    /// The status is long gone: one error event, and the end without the sign of success.
     fn fail(&mut self, error: &ApiError, out: &mut SseBuffer) {
-        out.data(&error.body());
+        self.frames.failed(error, out);
         self.events = None;
     }
 }
@@ -253,6 +284,8 @@ mod tests {
         fn started(&mut self, _started: Started, out: &mut SseBuffer) {
             out.data(&"started");
         }
+
+        fn logprobs(&mut self, _choice: u32, _tokens: Vec<TokenLogprob>) {}
 
         fn text(&mut self, _choice: u32, text: &str, out: &mut SseBuffer) {
             out.data(&text);
@@ -277,6 +310,7 @@ mod tests {
     fn started() -> Result<Event, InferenceError> {
         Ok(Event::Started(Started {
             system_fingerprint: None,
+            n_prompt: None,
         }))
     }
 

@@ -298,7 +298,10 @@ impl Draft {
         match self.max_tokens {
             Some(max_tokens) if self.min_tokens > max_tokens => Err(InvalidRequest::new(
                 "min_tokens",
-                format!("must not be over the {max_tokens} tokens that the answer may have, and is {}", self.min_tokens),
+                format!(
+                    "must not be over the {max_tokens} tokens that the answer may have, and is {}",
+                    self.min_tokens
+                ),
             )),
             _ => Ok(()),
         }
@@ -327,7 +330,10 @@ impl Draft {
 
 fn at_most(param: &str, n: usize, limit: usize) -> Result<(), InvalidRequest> {
     if n > limit {
-        return Err(InvalidRequest::new(param, format!("has {n} entries; at most {limit} fit")));
+        return Err(InvalidRequest::new(
+            param,
+            format!("has {n} entries; at most {limit} fit"),
+        ));
     }
     Ok(())
 }

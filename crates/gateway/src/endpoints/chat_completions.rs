@@ -4,7 +4,7 @@ mod request;
 mod response;
 
 use axum::response::Response;
-use tokenmill_inference::{FinishReason, Started, Usage};
+use tokenmill_inference::{FinishReason, Started, TokenLogprob, Usage};
 
 use crate::error::ApiError;
 use crate::generate::{Call, now_s};
@@ -12,14 +12,15 @@ use crate::parameters::streaming::AnswerForm;
 use crate::random_id;
 use crate::stream::{Frames, SseBuffer};
 use request::ChatRequest;
-use response::{AnswerHead, Chunk, ChunkPart, Completion, WholeChoice};
+use response::{AnswerHead, Chunk, ChunkPart, Completion};
 
 pub(super) use request::PARAMETERS;
 
 /// Answers one request.
 pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
-    let (ChatRequest { draft, answer }, asked) = call.read(ChatRequest::parse).await?;
-    let running = asked.start(draft, None).await?;
+    let (body, asked) = call.read(ChatRequest::parse).await?;
+    let answer = body.answer;
+    let running = asked.start(body.draft, body.cache_salt.as_deref()).await?;
     let mut head = AnswerHead::new(running.model.clone());
     let n_choices = running.n_choices;
     match answer {
@@ -27,11 +28,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
             running
                 .whole(|folded| {
                     head.system_fingerprint = folded.started.system_fingerprint;
-                    let choices = folded.choices.into_iter();
-                    let choices = choices
-                        .map(|(text, reason)| WholeChoice { text, reason })
-                        .collect();
-                    Completion::new(head, choices, folded.usage)
+                    Completion::new(head, folded.choices, folded.usage)
                 })
                 .await
         }
@@ -39,6 +36,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
             head,
             n_choices,
             include_usage,
+            logprobs: vec![Vec::new(); n_choices as usize],
         })),
     }
 }
@@ -59,6 +57,8 @@ struct ChunkFrames {
     head: AnswerHead,
     n_choices: u32,
     include_usage: bool,
+    /// Of each choice, those of tokens whose text comes next.
+    logprobs: Vec<Vec<TokenLogprob>>,
 }
 
 impl ChunkFrames {
@@ -75,8 +75,21 @@ impl Frames for ChunkFrames {
         }
     }
 
+    fn logprobs(&mut self, choice: u32, tokens: Vec<TokenLogprob>) {
+        if let Some(held) = self.logprobs.get_mut(choice as usize) {
+            held.extend(tokens);
+        }
+    }
+
     fn text(&mut self, choice: u32, text: &str, out: &mut SseBuffer) {
-        self.write(ChunkPart::Text { choice, text }, out);
+        let logprobs = self.logprobs.get_mut(choice as usize).map(std::mem::take);
+        let logprobs = &logprobs.unwrap_or_default();
+        let part = ChunkPart::Text {
+            choice,
+            text,
+            logprobs,
+        };
+        self.write(part, out);
     }
 
     fn choice_finished(&mut self, choice: u32, reason: FinishReason, out: &mut SseBuffer) {
@@ -87,6 +100,7 @@ impl Frames for ChunkFrames {
         if self.include_usage {
             self.write(ChunkPart::Usage(usage), out);
         }
+        out.done();
     }
 }
 

@@ -38,6 +38,46 @@ pub(crate) const ROWS: Group = &[
         taken: "[true, false]",
         refused: "[1]",
     },
+    Parameter {
+        name: "min_tokens",
+        origin: Origin::Vllm,
+        rule: Rule::Applied,
+        schema: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#,
+        about: "neither the model's end nor a stop comes among the first so many tokens",
+        default: "0",
+        taken: "[0, 1]",
+        refused: "[-1, 1.5]",
+    },
+    Parameter {
+        name: "stop_token_ids",
+        origin: Origin::Vllm,
+        rule: Rule::Applied,
+        schema: r#"{"type":"array","maxItems":128,"items":{"type":"integer","minimum":0,"maximum":4294967295}}"#,
+        about: "up to 128 tokens that end the answer, besides the model's own",
+        default: "none",
+        taken: "[[3, 4], []]",
+        refused: r#"[3, [-1], ["3"]]"#,
+    },
+    Parameter {
+        name: "bad_words",
+        origin: Origin::Vllm,
+        rule: Rule::Applied,
+        schema: r#"{"type":"array","maxItems":128,"items":{"type":"string","minLength":1,"maxLength":1024,"pattern":"\\S"}}"#,
+        about: "up to 128 words whose spelling in tokens, with or without a space before it, never comes",
+        default: "none",
+        taken: r#"[["bad"], []]"#,
+        refused: r#"["bad", [""], [" "], [1]]"#,
+    },
+    Parameter {
+        name: "include_stop_str_in_output",
+        origin: Origin::Vllm,
+        rule: Rule::Applied,
+        schema: r#"{"type":"boolean"}"#,
+        about: "`true` leaves the stop text at the end of the answer",
+        default: "`false`",
+        taken: "[true, false]",
+        refused: "[0]",
+    },
 ];
 
 /// Both names of the limit.
@@ -71,6 +111,11 @@ pub(crate) fn read(fields: &mut Fields, draft: &mut Draft) -> Result<(), ApiErro
         draft.n = n;
     }
     draft.ignore_eos = flag(fields, "ignore_eos", false)?;
+    let least = |value: Json, path: &str| value.integer(path, 0, u32::MAX);
+    draft.min_tokens = fields.optional("min_tokens", least)?.unwrap_or(0);
+    draft.stop_token_ids = fields.optional("stop_token_ids", token_ids)?.unwrap_or_default();
+    draft.bad_words = fields.optional("bad_words", texts)?.unwrap_or_default();
+    draft.include_stop = flag(fields, "include_stop_str_in_output", false)?;
     Ok(())
 }
 
@@ -104,10 +149,19 @@ pub(crate) fn flag(fields: &mut Fields, name: &str, default: bool) -> Result<boo
 fn stop(value: Json, path: &str) -> Result<Vec<String>, ApiError> {
     match value {
         Json::String(stop) => Ok(vec![stop]),
-        Json::Array(items) => {
-            let item = |(idx, item): (usize, Json)| item.string(&format!("{path}[{idx}]"), "a string");
-            items.into_iter().enumerate().map(item).collect()
-        }
+        Json::Array(_) => texts(value, path),
         other => Err(other.wrong_type(path, "a string or an array of strings")),
     }
+}
+
+/// An array of strings.
+pub(crate) fn texts(value: Json, path: &str) -> Result<Vec<String>, ApiError> {
+    let item = |(idx, item): (usize, Json)| item.string(&format!("{path}[{idx}]"), "a string");
+    value.array(path)?.into_iter().enumerate().map(item).collect()
+}
+
+/// An array of token ids; whether the model has them is for the model to say.
+pub(crate) fn token_ids(value: Json, path: &str) -> Result<Vec<u32>, ApiError> {
+    let item = |(idx, item): (usize, Json)| item.integer(&format!("{path}[{idx}]"), 0, u32::MAX);
+    value.array(path)?.into_iter().enumerate().map(item).collect()
 }

@@ -9,19 +9,9 @@ use tokenmill_inference::{Draft, Event, EventStream, Message, Role, Upstream};
 use tokio::io::AsyncReadExt;
 
 use crate::client::Reply;
-use crate::local_model::local;
+use crate::local_model::{local, small};
 use crate::scripted::Scripted;
 use crate::server::{TestServer, eventually};
-
-fn small() -> EngineOptions {
-    EngineOptions {
-        max_running: 16,
-        max_waiting: 256,
-        step_tokens: 64,
-        kv_bytes: 4 << 20,
-        ..EngineOptions::default()
-    }
-}
 
 async fn server() -> TestServer {
     TestServer::start(local(2048, small())).await

@@ -53,6 +53,17 @@ pub(crate) fn local(n_context: usize, engine: Options) -> Arc<LocalUpstream> {
     Arc::new(LocalUpstream::start(model, pool, options).expect("it starts"))
 }
 
+/// Limits under which tests are quick.
+pub(crate) fn small() -> Options {
+    Options {
+        max_running: 16,
+        max_waiting: 256,
+        step_tokens: 64,
+        kv_bytes: 4 << 20,
+        ..Options::default()
+    }
+}
+
 /// One token for each byte, as GPT-2 writes bytes, and the special ones.
 fn bytes_tokenizer() -> Tokenizer {
     let is_plain = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);

@@ -5,9 +5,11 @@ mod client;
 mod local_model;
 mod scripted;
 mod server;
+mod wishes;
 
 mod answers;
 mod limits;
 mod local;
+mod parameters;
 mod refusals;
 mod routes;

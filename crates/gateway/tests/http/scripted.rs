@@ -87,6 +87,7 @@ pub(crate) fn answer(request: &Request, words: &[&str]) -> Vec<Step> {
 pub(crate) fn started() -> Step {
     Step::Say(Event::Started(Started {
         system_fingerprint: Some("fp_test".into()),
+        n_prompt: Some(7),
     }))
 }
 

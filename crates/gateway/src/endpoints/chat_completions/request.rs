@@ -1,23 +1,27 @@
 //! The body of `POST /v1/chat/completions` to an inference [`Draft`]: every field honoured, or refused by name.
 
-use tokenmill_inference::Draft;
+use tokenmill_inference::{Draft, Prompt};
 
 use crate::error::ApiError;
 use crate::json::Json;
 use crate::parameters::{
-    Group, MODEL, ending, messages, name, sampling, streaming, streaming::AnswerForm, unsupported,
-    without_effect,
+    Group, MODEL, caching, conversation, ending, logprobs, messages, name, sampling, streaming,
+    streaming::AnswerForm, unsupported, without_effect,
 };
 
 /// What the body may hold.
 pub(in crate::endpoints) const PARAMETERS: &[Group] = &[
     MODEL,
     messages::ROWS,
+    conversation::ROWS,
     ending::MAX_TOKENS,
     sampling::ROWS,
     ending::ROWS,
+    logprobs::ROWS,
+    caching::ROWS,
     streaming::ROWS,
-    without_effect::ROWS,
+    without_effect::OPENAI,
+    without_effect::VLLM,
     unsupported::CHAT,
 ];
 
@@ -26,6 +30,8 @@ pub(in crate::endpoints) const PARAMETERS: &[Group] = &[
 pub(super) struct ChatRequest {
     pub(super) draft: Draft,
     pub(super) answer: AnswerForm,
+    /// Parts cached prompts further than projects do.
+    pub(super) cache_salt: Option<String>,
 }
 
 impl ChatRequest {
@@ -34,14 +40,21 @@ impl ChatRequest {
         let mut fields = Json::body(body, PARAMETERS)?;
         let model = name(fields.require("model")?, "model")?;
         let messages = messages::read(fields.require("messages")?)?;
-        let mut draft = Draft::new(model, messages);
+        let conversation = conversation::read(&mut fields, messages)?;
+        let mut draft = Draft::on(model, Prompt::Conversation(conversation));
         draft.sampling = sampling::read(&mut fields)?;
         draft.max_tokens = ending::max_tokens(&mut fields)?;
         ending::read(&mut fields, &mut draft)?;
+        draft.top_logprobs = logprobs::read(&mut fields)?;
+        let cache_salt = caching::read(&mut fields)?;
         let answer = streaming::read(&mut fields)?;
         without_effect::check(&mut fields)?;
         fields.finish_body()?;
-        Ok(ChatRequest { draft, answer })
+        Ok(ChatRequest {
+            draft,
+            answer,
+            cache_salt,
+        })
     }
 }
 
@@ -50,7 +63,7 @@ mod tests {
     use super::*;
     use crate::parameters::MAX_NAME_BYTES;
     use serde_json::json;
-    use tokenmill_inference::{Conversation, Message, Prompt, RequestSampling, Role};
+    use tokenmill_inference::{Conversation, Message, RequestSampling, Role};
 
     /// A good body with `changes` laid over it.
     fn body(changes: &serde_json::Value) -> Vec<u8> {
@@ -136,7 +149,11 @@ mod tests {
     /// What is laid over a good body, the parameter that is named, and the code.
     const REFUSED: &str = r#"
         {"tools": []} | tools | unsupported_parameter
-        {"logprobs": false} | logprobs | unsupported_parameter
+        {"top_logprobs": 3} | top_logprobs | invalid_value
+        {"logprobs": true, "top_logprobs": 21} | top_logprobs | invalid_value
+        {"continue_final_message": true, "add_generation_prompt": true} | continue_final_message | invalid_value
+        {"store": true} | store | unsupported_value
+        {"metadata": {"k": 1}} | metadata.k | invalid_type
         {"temprature": 1} | temprature | unknown_parameter
         {"temprature": null} | temprature | unknown_parameter
         {"model": null} | model | missing_required_parameter

@@ -1,7 +1,10 @@
 //! OpenAI's `chat.completion` and `chat.completion.chunk`, field by field.
 
 use serde::Serialize;
-use tokenmill_inference::{FinishReason, Usage};
+use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
+
+use crate::stream::FoldedChoice;
+use crate::tokens::Logprob;
 
 /// What stands in every object of one answer.
 #[derive(Debug, Clone)]
@@ -10,13 +13,6 @@ pub(super) struct AnswerHead {
     pub(super) created: u64,
     pub(super) model: String,
     pub(super) system_fingerprint: Option<String>,
-}
-
-/// One choice, complete.
-#[derive(Debug)]
-pub(super) struct WholeChoice {
-    pub(super) text: String,
-    pub(super) reason: FinishReason,
 }
 
 /// The unstreamed answer.
@@ -35,7 +31,7 @@ pub(super) struct Completion {
 struct CompletionChoice {
     index: usize,
     message: AssistantMessage,
-    logprobs: (),
+    logprobs: Option<Logprobs>,
     finish_reason: &'static str,
 }
 
@@ -48,8 +44,8 @@ struct AssistantMessage {
 }
 
 impl Completion {
-    pub(super) fn new(head: AnswerHead, choices: Vec<WholeChoice>, usage: Usage) -> Completion {
-        let choice = |(index, choice): (usize, WholeChoice)| CompletionChoice {
+    pub(super) fn new(head: AnswerHead, choices: Vec<FoldedChoice>, usage: Usage) -> Completion {
+        let choice = |(index, choice): (usize, FoldedChoice)| CompletionChoice {
             index,
             message: AssistantMessage {
                 role: "assistant",
@@ -57,7 +53,7 @@ impl Completion {
                 refusal: (),
                 reasoning: (),
             },
-            logprobs: (),
+            logprobs: Logprobs::of(&choice.logprobs),
             finish_reason: finish_reason(choice.reason),
         };
         Completion {
@@ -90,7 +86,7 @@ pub(super) struct Chunk<'a> {
 struct ChunkChoice<'a> {
     index: u32,
     delta: Delta<'a>,
-    logprobs: (),
+    logprobs: Option<Logprobs>,
     finish_reason: Option<&'static str>,
 }
 
@@ -115,7 +111,12 @@ pub(super) enum ChunkPart<'a> {
     /// A choice begins.
     Role { choice: u32 },
     /// A choice goes on.
-    Text { choice: u32, text: &'a str },
+    Text {
+        choice: u32,
+        text: &'a str,
+        /// Of the tokens that begin in it.
+        logprobs: &'a [TokenLogprob],
+    },
     /// A choice is complete.
     Finish { choice: u32, reason: FinishReason },
     /// The last one.
@@ -124,11 +125,15 @@ pub(super) enum ChunkPart<'a> {
 
 impl<'a> Chunk<'a> {
     pub(super) fn new(head: &'a AnswerHead, part: ChunkPart<'a>, with_usage: bool) -> Chunk<'a> {
+        let logprobs = match part {
+            ChunkPart::Text { logprobs, .. } => Logprobs::of(logprobs),
+            _ => None,
+        };
         let choice = |index, delta, reason: Option<FinishReason>| {
             vec![ChunkChoice {
                 index,
                 delta,
-                logprobs: (),
+                logprobs,
                 finish_reason: reason.map(finish_reason),
             }]
         };
@@ -142,9 +147,9 @@ impl<'a> Chunk<'a> {
                 };
                 (choice(index, role, None), None)
             }
-            ChunkPart::Text { choice: index, text } => {
-                (choice(index, Delta::Text { content: text }, None), None)
-            }
+            ChunkPart::Text {
+                choice: index, text, ..
+            } => (choice(index, Delta::Text { content: text }, None), None),
             ChunkPart::Finish {
                 choice: index,
                 reason,
@@ -160,6 +165,37 @@ impl<'a> Chunk<'a> {
             choices,
             usage: with_usage.then_some(usage),
         }
+    }
+}
+
+/// How likely each token of the content was.
+#[derive(Debug, Serialize)]
+struct Logprobs {
+    content: Vec<ContentLogprob>,
+    refusal: (),
+}
+
+#[derive(Debug, Serialize)]
+struct ContentLogprob {
+    #[serde(flatten)]
+    token: Logprob,
+    top_logprobs: Vec<Logprob>,
+}
+
+impl Logprobs {
+    fn of(tokens: &[TokenLogprob]) -> Option<Logprobs> {
+        let content = tokens.iter().map(|token| ContentLogprob {
+            token: Logprob::of(&token.token, token.logprob),
+            top_logprobs: token
+                .top
+                .iter()
+                .map(|(text, logprob)| Logprob::of(text, *logprob))
+                .collect(),
+        });
+        (!tokens.is_empty()).then(|| Logprobs {
+            content: content.collect(),
+            refusal: (),
+        })
     }
 }
 
@@ -193,7 +229,7 @@ impl From<Usage> for CompletionUsage {
 
 fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
-        FinishReason::Stop => "stop",
+        FinishReason::Stop | FinishReason::StopString(_) => "stop",
         FinishReason::Length => "length",
     }
 }

@@ -211,6 +211,10 @@ fn token_logprob(tokenizer: &Tokenizer, id: u32, logprobs: &TokenLogprobs) -> To
     TokenLogprob {
         token: text(id),
         logprob: logprobs.chosen,
-        top: logprobs.top.iter().map(|&(id, logprob)| (text(id), logprob)).collect(),
+        top: logprobs
+            .top
+            .iter()
+            .map(|&(id, logprob)| (text(id), logprob))
+            .collect(),
     }
 }

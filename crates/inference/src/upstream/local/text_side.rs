@@ -101,7 +101,11 @@ pub(super) fn unreadable(param: &str, error: TokenizerError) -> InferenceError {
 
 /// A word that no message has.
 fn mark_not_in(messages: &[Message]) -> String {
-    let is_free = |mark: &String| messages.iter().all(|message| !message.content.contains(mark.as_str()));
+    let is_free = |mark: &String| {
+        messages
+            .iter()
+            .all(|message| !message.content.contains(mark.as_str()))
+    };
     let mut marks = (0_usize..).map(|number| format!("tokenmill-goes-on-here-{number}."));
     marks.find(is_free).unwrap_or_default()
 }

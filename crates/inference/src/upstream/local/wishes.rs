@@ -57,7 +57,10 @@ impl Wishes {
     /// Whether the least length fits into what the context and the payer leave.
     pub(super) fn check_room(&self, max_tokens: usize) -> Result<(), InvalidRequest> {
         if self.min_tokens as usize > max_tokens {
-            let fault = format!("is {}, and there is room for {max_tokens} tokens", self.min_tokens);
+            let fault = format!(
+                "is {}, and there is room for {max_tokens} tokens",
+                self.min_tokens
+            );
             return Err(InvalidRequest::new("min_tokens", fault));
         }
         Ok(())

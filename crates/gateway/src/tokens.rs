@@ -1,0 +1,30 @@
+//! Tokens as callers see them, whatever the door.
+
+use serde::Serialize;
+use tokenmill_inference::TokenText;
+
+/// JSON has no infinity; OpenAI writes this for a token that is as good as impossible.
+const IMPOSSIBLE: f32 = -9999.0;
+
+/// A token and how likely it was.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Logprob {
+    pub(crate) token: String,
+    pub(crate) logprob: f32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Logprob {
+    pub(crate) fn of(text: &TokenText, logprob: f32) -> Logprob {
+        Logprob {
+            token: lossy(&text.bytes),
+            logprob: logprob.max(IMPOSSIBLE),
+            bytes: text.bytes.clone(),
+        }
+    }
+}
+
+/// A token's text, with U+FFFD for bytes that are no whole character.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
