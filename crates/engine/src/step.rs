@@ -449,7 +449,6 @@ impl Stepper {
 }
 
 /// What comes next in a sequence.
-#[derive(Clone, Copy, Debug)]
 enum Chosen {
     Token(Choice),
     /// Its mask allows nothing more.

@@ -7,6 +7,7 @@
 mod endpoints;
 
 mod parameters;
+mod reference;
 
 mod generate;
 
@@ -34,6 +35,7 @@ use tokenmill_inference::Router as Models;
 
 pub use endpoints::{Access, ROUTES, Route};
 pub use parameters::{Group, Origin, Parameter, Rule};
+pub use reference::parameters_page;
 pub use serve::{ServeOptions, serve};
 
 use admission::InFlight;
