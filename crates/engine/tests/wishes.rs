@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use support::{Receiver, options, pool, submission};
+use support::{Receiver, options, pool, submission, untimed};
 use tokenmill_engine::{Engine, Reason, Sampling, Submission, SubmitError};
 use tokenmill_testkit::RecallModel;
 
@@ -11,7 +11,8 @@ const N_VOCAB: usize = 60;
 
 fn engine() -> (Arc<RecallModel>, Engine) {
     let model = Arc::new(RecallModel::new(N_VOCAB, 1024));
-    let engine = Engine::start(model.clone(), pool(1), options(model.as_ref(), 40)).expect("valid options");
+    let engine =
+        Engine::start(model.clone(), pool(1), options(model.as_ref(), 40), untimed()).expect("valid options");
     (model, engine)
 }
 
