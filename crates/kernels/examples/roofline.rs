@@ -43,7 +43,10 @@ fn main() {
     for n_threads in threads {
         let pool = Pool::new(NonZeroUsize::new(n_threads).expect("at least one thread"), isa);
         let peaks = Peaks::measure(&pool);
-        let (int8, floats) = (peaks.int8_gops.unwrap_or(f64::NAN), peaks.f32_gflops.unwrap_or(f64::NAN));
+        let (int8, floats) = (
+            peaks.int8_gops.unwrap_or(f64::NAN),
+            peaks.f32_gflops.unwrap_or(f64::NAN),
+        );
         println!(
             "{n_threads} threads: {:.1} GB/s, {int8:.0} GOPS int8, {floats:.0} GFLOPS f32",
             peaks.read_gb_s
@@ -53,11 +56,7 @@ fn main() {
                 .iter()
                 .find(|format| format.name == name)
                 .expect("a name of a format");
-            let peak = if format.block_len == 1 {
-                floats
-            } else {
-                int8
-            };
+            let peak = if format.block_len == 1 { floats } else { int8 };
             bench_format(&pool, format, &tokens, (peaks.read_gb_s, peak));
         }
     }

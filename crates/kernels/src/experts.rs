@@ -93,6 +93,10 @@ impl Routing {
         }
     }
 
+    fn rows_of(&self, expert: usize) -> std::ops::Range<usize> {
+        self.starts[expert]..self.starts[expert + 1]
+    }
+
     /// Rows that the experts compute: as many as there are tokens, times the experts that each chooses.
     pub fn n_rows(&self) -> usize {
         self.tokens.len()
@@ -210,6 +214,9 @@ pub fn routed_matmul(
         matmul: scratch,
         gathered,
     } = scratch;
+    if rows == Rows::Tokens && n_rows == routing.n_chosen {
+        return multiply_one_token(pool, scratch, routing, x, products);
+    }
     let x = match rows {
         Rows::Routed => x,
         Rows::Tokens => {
@@ -226,7 +233,7 @@ pub fn routed_matmul(
     };
     assert_eq!(x.len(), n_rows * n_cols, "activations [{n_rows}, {n_cols}]");
     for expert in 0..routing.n_experts {
-        let own = routing.starts[expert]..routing.starts[expert + 1];
+        let own = routing.rows_of(expert);
         if own.is_empty() {
             continue;
         }
@@ -244,6 +251,27 @@ pub fn routed_matmul(
         let x = &x[own.start * n_cols..own.end * n_cols];
         matmul(pool, scratch, x, own.len(), &mut products);
     }
+}
+
+/// All experts of a single token share its activations: one parallel step.
+fn multiply_one_token(
+    pool: &Pool,
+    scratch: &mut MatmulScratch,
+    routing: &Routing,
+    x: &[f32],
+    products: &mut [RoutedProduct<'_>],
+) {
+    let mut all: Vec<Product<'_>> = Vec::new();
+    for RoutedProduct { experts, out } in products {
+        let n_outputs = experts[0].n_rows();
+        let chosen = (0..routing.n_experts).filter(|&expert| !routing.rows_of(expert).is_empty());
+        let outs = out.chunks_exact_mut(n_outputs.max(1));
+        all.extend(chosen.zip(outs).map(|(expert, out)| Product {
+            weights: &experts[expert],
+            out,
+        }));
+    }
+    matmul(pool, scratch, x, 1, &mut all);
 }
 
 /// Adds up what each token's experts answered: `out[t] = sum weight * answers[row]`, in the order of the token's choice.

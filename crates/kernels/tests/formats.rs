@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use tokenmill_kernels::quant::{FORMATS, Format, format_by_ggml_type};
 
 /// Blocks of a format and their weights, written by `tests/golden/make.py`.
-fn golden(format: &Format) -> (Vec<u8>, Vec<f32>) {
-    let name = format.name.to_lowercase();
+fn golden(format: &Format, ending: &str) -> (Vec<u8>, Vec<f32>) {
+    let name = format.name.to_lowercase() + ending;
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name)
@@ -33,7 +33,7 @@ fn same(a: f32, b: f32) -> bool {
 #[test]
 fn every_format_decodes_as_its_golden_file_says() {
     for format in FORMATS.iter().filter(|format| format.name != "F32") {
-        let (blocks, expected) = golden(format);
+        let (blocks, expected) = golden(format, "");
         let mut decoded = vec![0.0; expected.len()];
         format.decode(&blocks, &mut decoded);
         for (i, (&decoded, &expected)) in decoded.iter().zip(&expected).enumerate() {
@@ -43,6 +43,24 @@ fn every_format_decodes_as_its_golden_file_says() {
                 format.name
             );
         }
+    }
+}
+
+#[test]
+fn numbers_are_encoded_as_the_golden_files_say() {
+    let encoded: Vec<_> = FORMATS.iter().filter(|format| format.can_encode()).collect();
+    assert!(!encoded.is_empty());
+    for format in encoded {
+        let (expected, numbers) = golden(format, "-encoded");
+        let mut blocks = vec![0; expected.len()];
+        format.encode(&numbers, &mut blocks);
+        let each = |blocks: &[u8]| -> Vec<Vec<u8>> {
+            blocks
+                .chunks_exact(format.block_bytes)
+                .map(<[u8]>::to_vec)
+                .collect()
+        };
+        assert_eq!(each(&blocks), each(&expected), "{}", format.name);
     }
 }
 

@@ -97,6 +97,12 @@ pub enum LoadError {
         /// The tensor and its fault.
         fault: WeightError,
     },
+    /// There is no such format to round to.
+    #[error("quantize is {name:?}, which weights cannot be rounded to; use none, q8_0 or q4_0")]
+    Quantize {
+        /// What was asked for.
+        name: String,
+    },
     /// Not enough memory.
     #[error(
         "{file} needs {} of memory for its weights, and {} are available; choose a smaller or more quantised model, or free memory",

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tokenmill_kernels::pool::Pool;
+use tokenmill_kernels::quant::{FORMATS, Format};
 
 pub use batch::{Batch, BatchError, Model, SequenceRows, Shape};
 pub use error::LoadError;
@@ -74,7 +75,7 @@ pub struct ModelInfo {
 }
 
 /// How to load.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadOptions {
     /// Most bytes of memory that the weights may take. Without it: what the system has available.
@@ -82,6 +83,36 @@ pub struct LoadOptions {
     /// Fields of `config.json` that are not known here and whose model would be refused, but which the user knows to
     /// change nothing.
     pub ignore_fields: Vec<String>,
+    /// What matrices of F32, F16 and BF16 are rounded to: `none`, `q8_0` or `q4_0`. Those whose rows are no whole number of
+    /// 32 weights and the routers of experts stay as they are.
+    pub quantize: String,
+}
+
+impl Default for LoadOptions {
+    fn default() -> LoadOptions {
+        LoadOptions {
+            max_weight_bytes: None,
+            ignore_fields: Vec::new(),
+            quantize: NO_ROUNDING.to_owned(),
+        }
+    }
+}
+
+/// See [`LoadOptions::quantize`].
+const NO_ROUNDING: &str = "none";
+
+fn rounding(name: &str) -> Result<Option<&'static Format>, LoadError> {
+    if name == NO_ROUNDING {
+        return Ok(None);
+    }
+    let format = FORMATS
+        .iter()
+        .find(|format| format.can_encode() && format.name.eq_ignore_ascii_case(name));
+    format
+        .map(|format| Some(*format))
+        .ok_or_else(|| LoadError::Quantize {
+            name: name.to_owned(),
+        })
 }
 
 /// Loads a model from a `.gguf` file, the first file of a split one, or a Hugging Face folder. `pool` packs the weights.
@@ -160,6 +191,9 @@ fn finish(description: Description<'_>, options: &LoadOptions) -> Result<Loaded,
         mut weights,
         file_bytes,
     } = description;
+    if let Some(format) = rounding(&options.quantize)? {
+        weights.quantize(format);
+    }
     let summary = summary::summarise(&weights);
     let available = options
         .max_weight_bytes

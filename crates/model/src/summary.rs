@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
+use tokenmill_kernels::quant::Format;
 
 use crate::weights::{Tensor, Weights};
 
@@ -11,7 +12,7 @@ use crate::weights::{Tensor, Weights};
 const N_PIECES: usize = 4;
 const PIECE_BYTES: usize = 256;
 
-/// What [`summarise`] finds.
+/// What [`summarise`] finds, of the weights as they will be packed.
 pub(crate) struct Summary {
     pub(crate) n_params: u64,
     /// Bytes of memory that all tensors take once they are packed: not their bytes in the files, which a hostile shape
@@ -29,10 +30,15 @@ pub(crate) fn summarise(weights: &Weights<'_>) -> Summary {
     let mut params_by_type: BTreeMap<&str, u64> = BTreeMap::new();
     let mut hash = Sha256::new();
     for (name, tensor) in weights.iter() {
+        let rounded_to = weights.rounded_to(tensor);
+        let format = rounded_to.unwrap_or(tensor.format);
         n_params += tensor.n_elements();
-        weight_bytes = u64::saturating_add(weight_bytes, packed_bytes(tensor));
-        *params_by_type.entry(tensor.format.name).or_default() += tensor.n_elements();
+        weight_bytes = u64::saturating_add(weight_bytes, packed_bytes(tensor, format));
+        *params_by_type.entry(format.name).or_default() += tensor.n_elements();
         hash_tensor(&mut hash, name, tensor);
+        if let Some(format) = rounded_to {
+            hash.update(format.name);
+        }
     }
     let most = params_by_type.into_iter().max_by_key(|&(_, n_params)| n_params);
     let quantization = most.map_or_else(|| "none".to_owned(), |(name, _)| name.to_owned());
@@ -47,7 +53,7 @@ pub(crate) fn summarise(weights: &Weights<'_>) -> Summary {
 
 /// As [`Weights`] takes the tensor: as a matrix, as a stack of them, or as a vector of `f32`. A matrix of one row, which a file may store as
 /// a vector, does not occur: [`crate::config::Config::validate`] asks for more.
-fn packed_bytes(tensor: &Tensor<'_>) -> u64 {
+fn packed_bytes(tensor: &Tensor<'_>, format: &Format) -> u64 {
     let bytes = match tensor.shape.as_slice() {
         &[ref stack @ .., n_rows, n_cols] => {
             let n_matrices: u64 = stack.iter().product();
@@ -55,7 +61,7 @@ fn packed_bytes(tensor: &Tensor<'_>) -> u64 {
             n_rows
                 .ok()
                 .zip(n_cols.ok())
-                .and_then(|(n_rows, n_cols)| tensor.format.packed_bytes(n_rows, n_cols))
+                .and_then(|(n_rows, n_cols)| format.packed_bytes(n_rows, n_cols))
                 .and_then(|bytes| n_matrices.checked_mul(bytes as u64))
         }
         _ => tensor.n_elements().checked_mul(size_of::<f32>() as u64),

@@ -15,6 +15,8 @@ use tokenmill_kernels::quant::Format;
 pub struct Weights<'a> {
     pool: &'a Pool,
     tensors: BTreeMap<String, Tensor<'a>>,
+    /// What matrices of floating point numbers are rounded to.
+    quantize: Option<&'static Format>,
 }
 
 /// A tensor in a file.
@@ -135,7 +137,22 @@ impl<'a> Weights<'a> {
         Weights {
             pool,
             tensors: BTreeMap::new(),
+            quantize: None,
         }
+    }
+
+    /// From here on, matrices of floating point numbers are rounded to this format, which can be encoded; except those
+    /// whose rows are no whole number of its blocks, and those taken by [`Self::matrix_as_it_is`].
+    pub fn quantize(&mut self, format: &'static Format) {
+        self.quantize = Some(format);
+    }
+
+    /// What a tensor is rounded to when it is taken as a matrix, if it is.
+    pub(crate) fn rounded_to(&self, tensor: &Tensor<'_>) -> Option<&'static Format> {
+        let format = self.quantize?;
+        let n_cols = *tensor.shape.last()?;
+        let whole = n_cols.is_multiple_of(format.block_len as u64);
+        (tensor.shape.len() > 1 && tensor.format.block_len == 1 && whole).then_some(format)
     }
 
     /// Adds a tensor under its GGUF name.
@@ -181,6 +198,22 @@ impl<'a> Weights<'a> {
             name: name.to_owned(),
         })?;
         self.pack(&tensor, n_rows, n_cols)
+    }
+
+    /// [`Self::matrix`] that is never rounded: it is small, and much hangs on it.
+    ///
+    /// # Errors
+    /// As [`Self::matrix`].
+    pub fn matrix_as_it_is(
+        &mut self,
+        name: &str,
+        n_rows: usize,
+        n_cols: usize,
+    ) -> Result<Matrix, WeightError> {
+        let quantize = self.quantize.take();
+        let matrix = self.matrix(name, n_rows, n_cols);
+        self.quantize = quantize;
+        matrix
     }
 
     /// [`Self::matrix`], or `None` where there is no such tensor.
@@ -304,6 +337,9 @@ impl<'a> Weights<'a> {
 
     fn pack(&self, tensor: &Tensor<'a>, n_rows: usize, n_cols: usize) -> Result<Matrix, WeightError> {
         check_shape(tensor, &[n_rows as u64, n_cols as u64])?;
+        if let Some(format) = self.rounded_to(tensor) {
+            return self.pack_rounded(tensor, format, n_rows, n_cols);
+        }
         let packed = match tensor.source {
             Source::Mapped(file) => {
                 let shape = (n_rows, n_cols);
@@ -317,6 +353,41 @@ impl<'a> Weights<'a> {
         })
     }
 }
+
+impl Weights<'_> {
+    fn pack_rounded(
+        &self,
+        tensor: &Tensor<'_>,
+        format: &'static Format,
+        n_rows: usize,
+        n_cols: usize,
+    ) -> Result<Matrix, WeightError> {
+        // The shape was checked, and with it that there are columns.
+        let row_bytes = n_cols / format.block_len * format.block_bytes;
+        let mut rounded = vec![0; n_rows * row_bytes];
+        let source_row_bytes = n_cols * tensor.format.block_bytes;
+        let grain = ROUNDED_TOGETHER.div_ceil(n_cols);
+        self.pool
+            .for_each_chunk(&mut rounded, row_bytes, grain, |first, rows| {
+                let mut numbers = vec![0.0; n_cols];
+                let source = tensor.bytes()[first * source_row_bytes..].chunks_exact(source_row_bytes);
+                for (row, source) in rows.chunks_exact_mut(row_bytes).zip(source) {
+                    tensor.format.decode(source, &mut numbers);
+                    format.encode(&numbers, row);
+                }
+            });
+        if let Source::Mapped(file) = tensor.source {
+            file.release(tensor.range.clone());
+        }
+        Matrix::pack(self.pool, format, n_rows, n_cols, &rounded).map_err(|fault| WeightError::Pack {
+            name: tensor.name_in_file.clone(),
+            fault,
+        })
+    }
+}
+
+/// Numbers that are worth a worker's while to round.
+const ROUNDED_TOGETHER: usize = 1 << 16;
 
 fn check_shape(tensor: &Tensor<'_>, expected: &[u64]) -> Result<(), WeightError> {
     // GGUF drops leading dimensions of 1: a matrix of one row is stored as a vector.

@@ -127,6 +127,40 @@ fn half_precision_and_quantised_files_answer_nearly_alike() {
 }
 
 #[test]
+fn weights_are_rounded_while_they_are_read_if_asked_for() {
+    let load = |bytes: &[u8], quantize: &str| {
+        let options = LoadOptions {
+            quantize: quantize.to_owned(),
+            ..LoadOptions::default()
+        };
+        tokenmill_model::load_from_bytes(&pool(), "tiny", bytes, &options)
+    };
+    let bytes = tiny_model("qwen3", 4);
+    let exact = load(&bytes, "none").unwrap();
+    for (quantize, name, tolerance) in [("q8_0", "Q8_0", 0.4), ("q4_0", "Q4_0", 6.0)] {
+        let rounded = load(&bytes, quantize).unwrap();
+        assert_eq!(rounded.info.quantization, name);
+        assert_ne!(rounded.info.fingerprint, exact.info.fingerprint);
+        let difference = largest_difference(&logits(&rounded), &logits(&exact));
+        assert!(0.0 < difference && difference < tolerance, "{name}: {difference}");
+        // What is quantised already stays as it is.
+        let model = TinyModel {
+            matrix_type: TYPE_Q8_0,
+            ..TinyModel::new("qwen3", 4)
+        };
+        let bytes = model.gguf().bytes();
+        let (one, other) = (load(&bytes, "none").unwrap(), load(&bytes, quantize).unwrap());
+        assert_eq!(one.info, other.info);
+        assert_eq!(logits(&one), logits(&other));
+    }
+    let message = load(&bytes, "q4_k").err().unwrap().to_string();
+    assert!(
+        message.contains("q4_k") && message.contains("none, q8_0 or q4_0"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_split_file_is_the_same_model() {
     let model = TinyModel::new("qwen3", 5);
     let whole = load_bytes(&model.gguf().bytes()).unwrap();

@@ -52,10 +52,15 @@ pub struct Format {
     /// For integer formats: columns that share a scale, and a file block as numbers. What the twin is made of.
     pub(crate) numbers: Option<(usize, ReadNumbers)>,
     decode: fn(&[u8], &mut [f32]),
+    /// From the numbers of a block to a block of the file, where the format can be written.
+    encode: Option<Encode>,
     /// From up to 16 rows of the file to a tile that holds zeros.
     pub(crate) pack: fn(rows: &[u8], row_bytes: usize, tile: &mut [u8]),
     decode_packed: fn(tile: &[u8], row: usize, out: &mut [f32]),
 }
+
+/// See [`Format::encode`].
+type Encode = fn(&[f32], &mut [u8]);
 
 /// Takes a block of the file and overwrites what it says of weights.
 type ReadNumbers = fn(&[u8], &mut Numbers);
@@ -93,6 +98,8 @@ pub fn format_by_ggml_type(ggml_type: u32) -> Option<&'static Format> {
 trait IntegerFormat: integer::Layout {
     /// Bytes of a block of the file, where those of a block of one row of a tile are not as many.
     const FILE_BYTES: usize = Self::BYTES;
+    /// From the numbers of a block to a block of the file.
+    const ENCODE: Option<Encode> = None;
     type Block;
     /// Takes a block of the file apart.
     fn read(block: &[u8]) -> Self::Block;
@@ -124,6 +131,7 @@ impl Format {
             kernels: Kernels::of::<Integer<F>>(),
             numbers: Some((F::GROUP, |block, numbers| F::numbers(&F::read(block), numbers))),
             decode: decode_integers::<F>,
+            encode: F::ENCODE,
             pack: pack_integers::<F>,
             decode_packed: decode_packed_integers::<F>,
         }
@@ -140,6 +148,7 @@ impl Format {
             kernels: Kernels::of::<Float<F>>(),
             numbers: None,
             decode: decode_floats::<F>,
+            encode: None,
             pack: pack_floats::<F>,
             decode_packed: decode_packed_floats::<F>,
         }
@@ -162,6 +171,33 @@ impl Format {
             "one number per weight"
         );
         (self.decode)(blocks, out);
+    }
+
+    /// Whether [`Format::encode`] can write blocks of this format.
+    pub fn can_encode(&self) -> bool {
+        self.encode.is_some()
+    }
+
+    /// Rounds numbers to whole blocks of the file, bit for bit as the Python package `gguf` does where all are finite.
+    ///
+    /// # Panics
+    /// The format cannot be written, or the lengths do not fit each other.
+    pub fn encode(&self, numbers: &[f32], blocks: &mut [u8]) {
+        let encode = self.encode.expect("a format that can be written");
+        assert!(
+            numbers.len().is_multiple_of(self.block_len)
+                && blocks.len() == numbers.len() / self.block_len * self.block_bytes,
+            "{} numbers do not fill {} bytes of {}",
+            numbers.len(),
+            blocks.len(),
+            self.name
+        );
+        for (numbers, block) in numbers
+            .chunks_exact(self.block_len)
+            .zip(blocks.chunks_exact_mut(self.block_bytes))
+        {
+            encode(numbers, block);
+        }
     }
 
     /// Bytes of a row in the file; `None` if the row is no whole number of blocks or too long to count.

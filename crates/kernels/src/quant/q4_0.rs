@@ -47,6 +47,7 @@ impl integer::Layout for Q4_0 {
 }
 
 impl IntegerFormat for Q4_0 {
+    const ENCODE: Option<super::Encode> = Some(encode);
     type Block = Block<8>;
 
     #[inline(always)]
@@ -77,5 +78,18 @@ impl IntegerFormat for Q4_0 {
     fn numbers(block: &Self::Block, numbers: &mut Numbers) {
         numbers.set_values(&block.words, |stored| stored.cast_signed() - 8);
         numbers.scales[0] = block.d();
+    }
+}
+
+/// The largest weight, of equals the first, becomes -8 of 16 steps.
+fn encode(numbers: &[f32], block: &mut [u8]) {
+    let larger = |largest: f32, &x: &f32| if x.abs() > largest.abs() { x } else { largest };
+    let d = numbers.iter().fold(0.0, larger) / -8.0;
+    let factor = if d == 0.0 { 0.0 } else { 1.0 / d };
+    block[..2].copy_from_slice(&half::f16::from_f32(d).to_le_bytes());
+    let step = |x: f32| ((x * factor + 8.5) as u8).min(15);
+    let (first, second) = numbers.split_at(16);
+    for ((to, &low), &high) in block[2..].iter_mut().zip(first).zip(second) {
+        *to = step(low) | step(high) << 4;
     }
 }

@@ -39,6 +39,7 @@ impl integer::Layout for Q8_0 {
 }
 
 impl IntegerFormat for Q8_0 {
+    const ENCODE: Option<super::Encode> = Some(encode);
     type Block = Block<8>;
 
     #[inline(always)]
@@ -70,5 +71,22 @@ impl IntegerFormat for Q8_0 {
     fn numbers(block: &Self::Block, numbers: &mut Numbers) {
         numbers.set_values(&block.words, u8::cast_signed);
         numbers.scales[0] = block.d();
+    }
+}
+
+/// The largest weight becomes 127; halves are rounded away from zero.
+fn encode(numbers: &[f32], block: &mut [u8]) {
+    let largest = numbers.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let d = largest / 127.0;
+    let factor = if d == 0.0 { 0.0 } else { 1.0 / d };
+    block[..2].copy_from_slice(&half::f16::from_f32(d).to_le_bytes());
+    for (to, x) in block[2..].iter_mut().zip(numbers) {
+        let x = x * factor;
+        let whole = x as i8;
+        // Not `round`, which is a call to the C library.
+        let away = i8::from((x - f32::from(whole)).abs() >= 0.5);
+        *to = whole
+            .saturating_add(if x < 0.0 { -away } else { away })
+            .cast_unsigned();
     }
 }

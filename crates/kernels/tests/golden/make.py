@@ -1,7 +1,8 @@
 """Writes NAME.bin for each quantised format: blocks of the file, then their weights as f32 (little endian), as the
 Python package `gguf` decodes them. Run it with that package and numpy installed; the results are committed.
 
-Layout of a file: u32 number of blocks, the blocks, the f32 numbers.
+Layout of a file: u32 number of blocks, the blocks, the f32 numbers. NAME-encoded.bin has blocks that the package made of numbers,
+in the same layout.
 """
 
 import pathlib
@@ -9,7 +10,7 @@ import struct
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type
-from gguf.quants import dequantize
+from gguf.quants import dequantize, quantize
 
 N_BLOCKS = 24
 # Where half-precision numbers lie in a block.
@@ -40,6 +41,13 @@ def main() -> None:
             weights = dequantize(blocks, kind).astype("<f4")
         path = pathlib.Path(__file__).parent / f"{name.lower()}.bin"
         path.write_bytes(struct.pack("<I", N_BLOCKS) + blocks.tobytes() + weights.tobytes())
+    random = np.random.default_rng(21)
+    for name in ("Q8_0", "Q4_0"):
+        numbers = random.normal(size=(N_BLOCKS, 32)).astype("<f4")
+        numbers[0], numbers[1], numbers[2, ::2], numbers[3] = 0, -1, 3, np.arange(-16, 16) * 2.0**-20
+        blocks = quantize(numbers, Type[name])
+        path = pathlib.Path(__file__).parent / f"{name.lower()}-encoded.bin"
+        path.write_bytes(struct.pack("<I", N_BLOCKS) + blocks.tobytes() + numbers.tobytes())
 
 
 main()

@@ -43,6 +43,17 @@ impl Linear {
         })
     }
 
+    /// Takes `NAME.weight`, and never rounds it.
+    pub(crate) fn load_as_it_is(
+        weights: &mut Weights<'_>,
+        name: &str,
+        n_outputs: usize,
+        n_inputs: usize,
+    ) -> Result<Linear, WeightError> {
+        let matrix = weights.matrix_as_it_is(&format!("{name}.weight"), n_outputs, n_inputs)?;
+        Ok(Linear::shared(Arc::new(matrix)))
+    }
+
     /// A matrix that is used elsewhere too.
     pub(crate) fn shared(weights: Arc<Matrix>) -> Linear {
         Linear { weights, bias: None }

@@ -31,7 +31,7 @@ impl Mixture {
         })?;
         let Experts { n_experts, n_ff, .. } = shape;
         Ok(Mixture {
-            router: Linear::load(weights, &format!("{prefix}.ffn_gate_inp"), n_experts, n_embd)?,
+            router: Linear::load_as_it_is(weights, &format!("{prefix}.ffn_gate_inp"), n_experts, n_embd)?,
             gates: weights.experts(&format!("{prefix}.ffn_gate_exps"), n_experts, n_ff, n_embd)?,
             ups: weights.experts(&format!("{prefix}.ffn_up_exps"), n_experts, n_ff, n_embd)?,
             downs: weights.experts(&format!("{prefix}.ffn_down_exps"), n_experts, n_embd, n_ff)?,

@@ -144,6 +144,16 @@ pub(crate) const OPTIONS: &[Opt] = &[
                you know that it does not.",
     },
     Opt {
+        key: "load.quantize",
+        flag: "quantize",
+        value_name: "TYPE",
+        group: Group::Engine,
+        setting: Setting::Choice(&["none", "q8_0", "q4_0"], |config| &mut config.load.quantize),
+        help: "What weights of F32, F16 and BF16 are rounded to while they are read: none, q8_0 or q4_0\n\n\
+               Less memory and more speed for a little accuracy: 8.5 or 4.5 bits a weight. Weights that are \
+               quantised already, and the routers of experts, stay as they are.",
+    },
+    Opt {
         key: "engine.threads",
         flag: "threads",
         value_name: "N",
@@ -358,8 +368,9 @@ mod tests {
         let tokenmill_model::LoadOptions {
             max_weight_bytes: _,
             ignore_fields: _,
+            quantize: _,
         } = Default::default();
-        assert_eq!(n_in("load"), 2);
+        assert_eq!(n_in("load"), 3);
         let serve = fields(serde_json::to_value(tokenmill_gateway::ServeOptions::default()).unwrap());
         // `threads` and `context` belong to the program, not to one engine.
         assert_eq!(n_in("engine"), engine + 2);
