@@ -10,6 +10,7 @@ pub mod tokenizer;
 pub mod stop;
 
 mod chat_form;
+pub mod grammar;
 pub mod reasoning;
 pub mod tool_calls;
 

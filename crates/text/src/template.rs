@@ -82,6 +82,11 @@ impl RenderedPrompt {
         }
     }
 
+    /// Goes on with a text that we wrote ourselves, special tokens and all.
+    pub fn push_trusted(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
     /// The text, exactly as Jinja would have rendered it.
     pub fn text(&self) -> &str {
         &self.text

@@ -12,6 +12,8 @@ pub struct StreamDecoder<'t> {
     /// Drop one leading space: the tokenizer put one before the text when it encoded.
     strip_space: bool,
     show_specials: bool,
+    /// Special tokens that are shown all the same.
+    shown: &'t [u32],
 }
 
 impl<'t> StreamDecoder<'t> {
@@ -21,6 +23,7 @@ impl<'t> StreamDecoder<'t> {
             bytes: Utf8Assembler::default(),
             strip_space,
             show_specials: false,
+            shown: &[],
         }
     }
 
@@ -31,9 +34,16 @@ impl<'t> StreamDecoder<'t> {
         self
     }
 
+    /// Gives these special tokens' text, too: those that a parser must see.
+    #[must_use]
+    pub fn showing(mut self, ids: &'t [u32]) -> StreamDecoder<'t> {
+        self.shown = ids;
+        self
+    }
+
     /// Takes the next id and returns the characters that it completes, perhaps none.
     pub fn push(&mut self, id: u32) -> String {
-        if !self.show_specials && self.tokenizer.is_special(id) {
+        if !self.show_specials && self.tokenizer.is_special(id) && !self.shown.contains(&id) {
             return String::new();
         }
         let Some(mut bytes) = self.tokenizer.token_bytes(id) else {

@@ -12,7 +12,7 @@ const MAX_WORD_BYTES: usize = 256;
 
 /// The language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     /// `a=1, b='x', c=[True, None], d={'k': 2})`
     Python,
     /// `a:1,b:<|"|>x<|"|>,c:[true],d:{k:2}}`

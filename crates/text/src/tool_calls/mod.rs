@@ -31,10 +31,9 @@ mod phi4;
 mod qwen3_coder;
 
 pub use calls::{Piece, ToolSignature, Unfinished};
+pub(crate) use literal::Dialect;
+pub(crate) use parameters::{Parameters, ValueKind, takes_text};
 pub use parser::ToolCallParser;
-
-use literal::Dialect;
-use parameters::Parameters;
 
 /// How a family of models writes tool calls.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ pub struct ToolFormat {
     pub summary: &'static str,
     /// A template that has all texts of one of these groups is of this format.
     marks: &'static [&'static [&'static str]],
-    form: Form,
+    pub(crate) form: Form,
     /// What ids of calls look like.
     pub ids: IdStyle,
 }
@@ -62,7 +61,7 @@ pub enum IdStyle {
 }
 
 #[derive(Debug)]
-enum Form {
+pub(crate) enum Form {
     Sections(Section),
     /// Messages in channels, of which some are calls.
     Channels,
@@ -70,22 +69,22 @@ enum Form {
 
 /// A stretch of an answer that holds calls: `open head call (between call)* tail`.
 #[derive(Debug)]
-struct Section {
+pub(crate) struct Section {
     /// Begins it anywhere in the answer; whitespace may follow.
-    open: &'static str,
+    pub(crate) open: &'static str,
     /// Begins it without `open`, but only as the first character of the answer; it is not used up.
-    bare: Option<char>,
+    pub(crate) bare: Option<char>,
     /// Texts before the first call, whitespace between.
-    head: &'static [&'static str],
-    call: &'static [Step],
+    pub(crate) head: &'static [&'static str],
+    pub(crate) call: &'static [Step],
     /// What leads to another call; `None` where a section has one call only.
-    between: Option<Between>,
+    pub(crate) between: Option<Between>,
     /// Texts after the last call, whitespace between. Calls count without them.
-    tail: &'static [&'static str],
+    pub(crate) tail: &'static [&'static str],
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Between {
+pub(crate) enum Between {
     /// One of these.
     Separators(&'static [&'static str]),
     /// Nothing: the next call's first text.
@@ -94,7 +93,7 @@ enum Between {
 
 /// A part of a call; whitespace may stand between any two.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(crate) enum Step {
     /// Exactly this.
     Text(&'static str),
     /// The function's name, up to one of these, which is used up.

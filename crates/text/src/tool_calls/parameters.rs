@@ -7,24 +7,24 @@ use super::json::Fed;
 
 /// How each argument is written.
 #[derive(Debug)]
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     /// Before an argument's name.
-    pub(super) open: &'static str,
+    pub(crate) open: &'static str,
     /// After it; some say here whether the value is a plain text or JSON.
-    pub(super) name_ends: &'static [(&'static str, ValueKind)],
+    pub(crate) name_ends: &'static [(&'static str, ValueKind)],
     /// Before the value, whitespace allowed before it.
-    pub(super) value_open: &'static str,
+    pub(crate) value_open: &'static str,
     /// After the value.
-    pub(super) close: &'static str,
+    pub(crate) close: &'static str,
     /// Whether a line feed after the opening and one before the closing mark are layout.
-    pub(super) on_own_lines: bool,
+    pub(crate) on_own_lines: bool,
     /// After the last argument.
-    pub(super) end: &'static str,
+    pub(crate) end: &'static str,
 }
 
 /// What the text of a value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ValueKind {
+pub(crate) enum ValueKind {
     /// Text as it stands.
     Text,
     /// JSON.
@@ -160,7 +160,7 @@ impl ParameterReader {
 
 /// Whether a value is text as it stands: where the schema allows a string and nothing else that text could be, or says
 /// nothing at all.
-fn takes_text(schema: Option<&Value>) -> bool {
+pub(crate) fn takes_text(schema: Option<&Value>) -> bool {
     let Some(schema) = schema else { return true };
     let is_string = |name: &Value| name == "string";
     match schema.get("type") {
