@@ -6,19 +6,25 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use subtle::ConstantTimeEq;
 
+use crate::catalogue::Catalogue;
 use crate::clock::Timestamp;
 use crate::key::PresentedKey;
+use crate::limits::Terms;
 use crate::project::{Project, ProjectPath};
 use crate::secret::ServerSecret;
-use crate::store::{Place, PlaceError, SqliteStore, StoreError, StoredKey};
+use crate::store::{Db, Place, PlaceError, StoreError, StoredKey};
 use crate::team::{Person, Team};
 
 /// The most keys, ids of no key, and pairs of person and project, that are kept of each. Where there are more, all of
 /// that kind are forgotten and read again as they come.
 const MAX_CACHED: usize = 10_000;
+
+/// For so long a database that does not answer is taken to stand as it did.
+const MAX_STALE: Duration = Duration::from_secs(15 * 60);
 
 /// Who is asking, and on whose behalf.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +37,8 @@ pub struct Caller {
     pub team: Team,
     /// What the usage is counted under.
     pub project: Project,
+    /// What holds for it.
+    pub terms: Arc<Terms>,
 }
 
 /// Why a caller is not let in.
@@ -82,6 +90,8 @@ impl From<PlaceError> for AuthError {
 #[derive(Default)]
 pub(crate) struct Cache {
     read: Mutex<Read>,
+    /// The last revision that was heard of, and when.
+    heard: Mutex<Option<(i64, Instant)>>,
 }
 
 #[derive(Default)]
@@ -92,6 +102,7 @@ struct Read {
     /// not push out the keys that there are.
     unknown_keys: HashSet<String>,
     places: HashMap<(String, Option<ProjectPath>), Result<Place, PlaceError>>,
+    catalogue: Option<Arc<Catalogue>>,
 }
 
 impl Read {
@@ -131,6 +142,32 @@ impl Cache {
         read
     }
 
+    /// The revision that the database stands at. One that others use too, and that does not answer, is taken to stand as
+    /// it did, for a while: the money that this server was lent is good for as long.
+    pub(crate) async fn revision(&self, db: &Db) -> Result<i64, StoreError> {
+        let asked = db.revision().await;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match (asked, *heard) {
+            (Ok(revision), _) => {
+                *heard = Some((revision, Instant::now()));
+                Ok(revision)
+            }
+            (Err(_), Some((revision, at))) if db.is_shared() && at.elapsed() < MAX_STALE => Ok(revision),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The catalogue as it stands.
+    pub(crate) async fn catalogue(&self, db: &Db) -> Result<Arc<Catalogue>, StoreError> {
+        let revision = self.revision(db).await?;
+        if let Some(catalogue) = &self.at(revision).catalogue {
+            return Ok(Arc::clone(catalogue));
+        }
+        let catalogue = Arc::new(db.catalogue().await?);
+        self.keep(revision, |read| read.catalogue = Some(Arc::clone(&catalogue)));
+        Ok(catalogue)
+    }
+
     /// Keeps what was read by one who saw `revision`, unless it may be out of date by now.
     fn keep(&self, revision: i64, insert: impl FnOnce(&mut Read)) {
         let mut read = self.at(revision);
@@ -142,7 +179,7 @@ impl Cache {
 
 /// What authentication works with.
 pub(crate) struct Authenticator<'a> {
-    pub(crate) store: &'a SqliteStore,
+    pub(crate) store: &'a Db,
     pub(crate) cache: &'a Cache,
     pub(crate) server_secret: &'a ServerSecret,
     pub(crate) now: Timestamp,
@@ -158,18 +195,25 @@ impl Authenticator<'_> {
             return Err(AuthError::MissingKey);
         }
         let presented = PresentedKey::parse(presented).ok_or(AuthError::MalformedKey)?;
-        let revision = self.store.revision().await?;
+        let revision = self.cache.revision(self.store).await?;
         let key = self.key(&presented, revision).await?;
         let path = match project_header {
             None => None,
             Some(text) => Some(ProjectPath::parse(text).ok_or(AuthError::MalformedProject)?),
         };
-        let Place { team, project } = self.place(&key.person, path, revision).await??;
+        let place = self.place(&key.person, path, revision).await??;
+        let terms = Terms {
+            key: key.terms.clone(),
+            project: place.limits,
+            team: place.team_terms,
+            caps: place.caps.into_iter().chain(key.caps.iter().cloned()).collect(),
+        };
         Ok(Caller {
             key_id: key.id.clone(),
             person: key.person.clone(),
-            team,
-            project,
+            team: place.team,
+            project: place.project,
+            terms: Arc::new(terms),
         })
     }
 
@@ -185,9 +229,15 @@ impl Authenticator<'_> {
             }
         };
         let mac = presented.mac(self.server_secret);
-        let key = key
-            .filter(|key| bool::from(key.mac.ct_eq(&mac)))
-            .ok_or(AuthError::UnknownKey)?;
+        let is_right = |key: &Arc<StoredKey>| {
+            // Both are compared, whichever is right.
+            let is_current = bool::from(key.mac.ct_eq(&mac));
+            let is_previous = key
+                .previous
+                .is_some_and(|(previous, until)| bool::from(previous.ct_eq(&mac)) & (self.now < until));
+            is_current | is_previous
+        };
+        let key = key.filter(is_right).ok_or(AuthError::UnknownKey)?;
         if key.revoked_at.is_some() {
             return Err(AuthError::RevokedKey);
         }
@@ -225,6 +275,7 @@ fn insert_bounded<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, name: K, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::KeyTerms;
 
     #[test]
     fn ids_of_no_key_are_bounded_and_push_out_no_key() {
@@ -237,6 +288,10 @@ mod tests {
             },
             expires_at: None,
             revoked_at: None,
+            previous: None,
+            cuts_streams: false,
+            terms: KeyTerms::default(),
+            caps: Vec::new(),
         });
         let mut read = Read::default();
         read.keep_key("known", Some(key));

@@ -13,6 +13,7 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
+use crate::limits::KeyTerms;
 use crate::secret::ServerSecret;
 
 /// What every key begins with.
@@ -40,6 +41,16 @@ impl KeySecret {
         );
         text.push_str(&check(&text));
         Ok(KeySecret(text))
+    }
+
+    /// A new secret for the key of that id; `None` where it can be no id.
+    pub(crate) fn generate_for(id: &str) -> Result<Option<KeySecret>, getrandom::Error> {
+        if id.len() != ID_LEN || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(None);
+        }
+        let mut text = format!("{KEY_PREFIX}{id}-{}", random_text(SECRET_LEN)?);
+        text.push_str(&check(&text));
+        Ok(Some(KeySecret(text)))
     }
 
     /// The key as its owner presents it.
@@ -119,6 +130,8 @@ pub struct KeyInfo {
     pub expires_at: Option<Timestamp>,
     /// Since when it is refused.
     pub revoked_at: Option<Timestamp>,
+    /// What it may do.
+    pub terms: KeyTerms,
 }
 
 impl KeyInfo {

@@ -1,33 +1,71 @@
-//! Who may ask, and on whose behalf: teams, the people in them, their projects and keys.
+//! Who may ask and on whose behalf, what it costs, and what was used: teams, people, projects, keys, limits, the
+//! catalogue, and the ledger.
 //!
-//! Kept in SQLite in a data directory that the caller gives. Knows nothing of HTTP or of models.
+//! Kept in SQLite in a data directory that the caller gives, or in Postgres, where several servers share it. Knows nothing
+//! of HTTP or of engines.
+
+mod clock;
+mod team;
+
+mod project;
+
+mod key;
+
+mod network;
+
+mod money;
+
+mod limits;
+
+mod catalogue;
 
 mod authenticate;
-mod clock;
-mod key;
-mod project;
+
+mod manage;
+
+mod ledger;
+
+mod chain;
+mod verify;
+
+mod report;
+
 mod secret;
 mod store;
-mod team;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 
 pub use authenticate::{AuthError, Caller};
-pub use clock::{Clock, SystemClock, Timestamp};
+pub use catalogue::{Catalogue, Day, ModelEntry, ModelKind, Reasoning, Stage};
+pub use clock::{Clock, Period, SystemClock, Timestamp};
 pub use key::{KEY_PREFIX, KeyInfo, KeySecret};
+pub use ledger::{Hold, HoldError, Ledger, NotSafe, Status, Usage, UsageId};
+pub use limits::{Cap, KeyScope, KeyTerms, ProjectLimits, Rates, Scope, TeamTerms, Terms, Tier};
+pub use manage::{
+    AuditInfo, Balance, CapInfo, CreditInfo, CreditKind, CreditRequest, ManageError, MemberInfo, PriceInfo,
+    ProjectInfo, TeamChange, TeamInfo,
+};
+pub use money::{Nanos, Price, Tokens};
+pub use network::{Network, NetworkError};
 pub use project::{DEFAULT_PROJECT, Project};
+pub use report::{GroupBy, UsageQuery, UsageRow};
 pub use store::StoreError;
 pub use team::{Person, Team};
+pub use verify::Verified;
 
 use authenticate::{Authenticator, Cache};
-use key::{ID_LEN, PresentedKey};
+use key::{ID_LEN, PresentedKey, random_text};
+use limits::{cap_purse, credit_purse};
 use secret::ServerSecret;
-use store::{NewKey, SqliteStore};
+use store::exchange::DbLedger;
+use store::manage::Books;
+use store::{Db, NewKey};
 
 /// The name of the team that a first start makes.
 const FIRST_TEAM: &str = "default";
@@ -36,6 +74,12 @@ const FIRST_PERSON: &str = "admin";
 
 const DATABASE_FILE: &str = "tokenmill.db";
 const LOCK_FILE: &str = "tokenmill.lock";
+/// Held by the one server that works on a data directory.
+const SERVING_FILE: &str = "serving.lock";
+/// Holds the name of this data directory among the servers that share a database.
+const REPLICA_FILE: &str = "replica-id";
+/// The folder of the usage log.
+const LOG_FOLDER: &str = "usage-log";
 /// The setting that tells whether the server's secret belongs to this database.
 const SECRET_MARK: &str = "server_secret_mark";
 
@@ -48,10 +92,11 @@ pub struct Accounts {
 }
 
 struct Shared {
-    store: SqliteStore,
+    db: Arc<Db>,
     cache: Cache,
-    server_secret: ServerSecret,
-    clock: Box<dyn Clock>,
+    server_secret: Arc<ServerSecret>,
+    clock: Arc<dyn Clock>,
+    data_dir: PathBuf,
 }
 
 /// What there is after the first start.
@@ -74,6 +119,8 @@ pub struct KeyRequest {
     pub person: Option<String>,
     /// From when on it is refused, if ever.
     pub expires_at: Option<Timestamp>,
+    /// What it may do.
+    pub terms: KeyTerms,
 }
 
 /// A key that has just been made.
@@ -107,6 +154,9 @@ pub enum OpenError {
     /// The server's secret is gone, or is another one than the keys were stored under.
     #[error("{} does not belong to the database beside it, so no key could be checked; restore the file from a backup", .0.display())]
     WrongSecret(PathBuf),
+    /// Another server works on this data directory.
+    #[error("another server works on {} already: give this one a --data-dir of its own", .0.display())]
+    InUse(PathBuf),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -118,6 +168,9 @@ pub enum KeyError {
     /// The name is empty, too long, or has control characters.
     #[error("a key's name must have 1 to {MAX_KEY_NAME_CHARS} characters and no control characters")]
     BadName,
+    /// More models or networks than can be listed, none at all, or no scope.
+    #[error("a key needs at least one scope, and its lists of models and networks 1 to 1,000 entries each")]
+    BadTerms,
     /// There is no such person.
     #[error("there is no person called {0:?}")]
     UnknownPerson(String),
@@ -135,36 +188,67 @@ pub enum KeyError {
 impl Accounts {
     /// Opens the accounts in `data_dir`, making both if they are not there.
     pub async fn open(data_dir: &Path) -> Result<Accounts, OpenError> {
-        Accounts::open_with_clock(data_dir, Box::new(SystemClock)).await
+        Accounts::open_with(data_dir, None, Arc::new(SystemClock)).await
     }
 
-    /// Opens the accounts in `data_dir` with a given source of time.
-    pub async fn open_with_clock(data_dir: &Path, clock: Box<dyn Clock>) -> Result<Accounts, OpenError> {
+    /// Opens the accounts: in Postgres where a URL is given, whose secret and usage log lie in `data_dir`, else all of them
+    /// in `data_dir`. Times are `clock`'s.
+    pub async fn open_with(
+        data_dir: &Path,
+        postgres: Option<&str>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Accounts, OpenError> {
         // Held until the database and the secret are complete: another process may be starting too.
         let _lock = lock(data_dir).await?;
-        let database = data_dir.join(DATABASE_FILE);
-        let store = SqliteStore::open(&database)
-            .await
-            .map_err(|source| OpenError::Database {
-                path: database,
-                source,
-            })?;
-        let server_secret = open_secret(data_dir, &store).await?;
+        let path = data_dir.join(DATABASE_FILE);
+        let (path, opened) = match postgres {
+            Some(url) => (PathBuf::from("Postgres"), Db::open_postgres(url).await),
+            None => (path.clone(), Db::open_sqlite(&path).await),
+        };
+        let db = opened.map_err(|source| OpenError::Database { path, source })?;
+        let server_secret = open_secret(data_dir, &db).await?;
         Ok(Accounts {
             shared: Arc::new(Shared {
-                store,
+                db: Arc::new(db),
                 cache: Cache::default(),
-                server_secret,
+                server_secret: Arc::new(server_secret),
                 clock,
+                data_dir: data_dir.to_owned(),
             }),
         })
+    }
+
+    /// Starts the ledger of a server on this data directory, of which there can be one. What an earlier one has left in
+    /// its log is taken over.
+    pub async fn start_ledger(&self) -> Result<Ledger, OpenError> {
+        let data_dir = &self.shared.data_dir;
+        let file_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::File { path, source }
+        };
+        let path = data_dir.join(SERVING_FILE);
+        let serving = File::create(&path).map_err(file_error(&path))?;
+        serving.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => OpenError::InUse(data_dir.clone()),
+            fs::TryLockError::Error(source) => file_error(&path)(source),
+        })?;
+        let path = data_dir.join(REPLICA_FILE);
+        let replica = replica_id(&path).map_err(file_error(&path))?;
+        let store = DbLedger {
+            db: self.shared.db.clone(),
+            secret: self.shared.server_secret.clone(),
+        };
+        let path = data_dir.join(LOG_FOLDER);
+        Ledger::start(&path, &replica, Arc::new(store), self.shared.clock.clone(), serving)
+            .await
+            .map_err(file_error(&path))
     }
 
     /// Sees to it that there is somebody who can ask: on a first start makes a team, a person, the project
     /// `inference` and a key, all or nothing.
     pub async fn ensure_first(&self) -> Result<First, StoreError> {
         let project = DEFAULT_PROJECT.to_owned();
-        if let Some(team) = self.shared.store.oldest_team().await? {
+        if let Some(team) = self.shared.db.oldest_team().await? {
             return Ok(First {
                 team: team.name,
                 project,
@@ -172,10 +256,11 @@ impl Accounts {
             });
         }
         let secret = KeySecret::generate()?;
-        let key = self.new_key(&secret, "first key", None);
+        let terms = KeyTerms::default();
+        let key = self.new_key(&secret, "first key", None, &terms);
         let made = self
             .shared
-            .store
+            .db
             .create_first(FIRST_TEAM, FIRST_PERSON, &key, self.shared.clock.now())
             .await?;
         let key = made.is_some().then_some(secret);
@@ -194,18 +279,65 @@ impl Accounts {
         project_header: Option<&str>,
     ) -> Result<Caller, AuthError> {
         let Shared {
-            store,
+            db,
             cache,
             server_secret,
             clock,
+            ..
         } = &*self.shared;
         let authenticator = Authenticator {
-            store,
+            store: db,
             cache,
             server_secret,
             now: clock.now(),
         };
         authenticator.authenticate(presented, project_header).await
+    }
+
+    /// The catalogue and prices as they stand, from memory where nothing has changed.
+    pub async fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
+        self.shared.cache.catalogue(&self.shared.db).await
+    }
+
+    /// The line that a request of `caller` will have in the ledger, as far as it is known before it runs: its id, and the
+    /// purses that pay for it. What is held is still 0.
+    pub fn usage(&self, caller: &Caller, model: &str, price: Price) -> Usage {
+        let now = self.now();
+        let mut random = [0; 10];
+        // Without randomness ids could meet, and the database would take the second for the first: better not served.
+        let _ = getrandom::fill(&mut random);
+        let caps = caller.terms.caps.iter();
+        let mut purses: Vec<_> = caps
+            .map(|cap| cap_purse(cap.scope, &cap.target, cap.period, now))
+            .collect();
+        purses.push(credit_purse(&caller.team.id));
+        Usage {
+            id: UsageId::new(now, random),
+            team_id: caller.team.id.clone(),
+            project_id: caller.project.id.clone(),
+            key_id: caller.key_id.clone(),
+            model: model.to_owned(),
+            price,
+            hold: Nanos::ZERO,
+            purses,
+            tokens: Tokens::default(),
+            status: Status::Open,
+            cost: Nanos::ZERO,
+            admitted_at: now,
+            ended_at: now,
+        }
+    }
+
+    /// Whether the caller's key still is what let them in, for a stream that goes on: false once it was revoked with the
+    /// wish to cut streams, too.
+    pub async fn may_go_on(&self, key_id: &str) -> Result<bool, StoreError> {
+        let key = self.shared.db.key(key_id).await?;
+        Ok(key.is_some_and(|key| !(key.cuts_streams && key.revoked_at.is_some())))
+    }
+
+    /// A number that changes with every change of what requests depend on.
+    pub async fn revision(&self) -> Result<i64, StoreError> {
+        self.shared.cache.revision(&self.shared.db).await
     }
 
     /// The scope inside which prompts may share cached prefixes: one project, and in it one salt. Nobody
@@ -218,20 +350,21 @@ impl Accounts {
     }
 
     /// Makes a key.
-    pub async fn create_key(&self, request: &KeyRequest) -> Result<CreatedKey, KeyError> {
+    pub async fn create_key(&self, actor: &str, request: &KeyRequest) -> Result<CreatedKey, KeyError> {
         let n_chars = request.name.chars().count();
         if n_chars == 0 || n_chars > MAX_KEY_NAME_CHARS || request.name.chars().any(char::is_control) {
             return Err(KeyError::BadName);
         }
-        let person = self.shared.store.person(request.person.as_deref()).await?;
+        check_terms(&request.terms)?;
+        let person = self.shared.db.person(request.person.as_deref()).await?;
         let person = person.ok_or_else(|| match &request.person {
             Some(name) => KeyError::UnknownPerson(name.clone()),
             None => KeyError::NoPeople,
         })?;
         let secret = KeySecret::generate().map_err(StoreError::from)?;
-        let key = self.new_key(&secret, &request.name, request.expires_at);
+        let key = self.new_key(&secret, &request.name, request.expires_at, &request.terms);
         let now = self.shared.clock.now();
-        self.shared.store.insert_key(&person, &key, now).await?;
+        self.books().create_key(actor, &person, &key, now).await?;
         let info = KeyInfo {
             id: secret.id().to_owned(),
             name: request.name.clone(),
@@ -240,26 +373,52 @@ impl Accounts {
             created_at: now,
             expires_at: request.expires_at,
             revoked_at: None,
+            terms: request.terms.clone(),
         };
         Ok(CreatedKey { secret, info })
     }
 
     /// All keys, oldest first.
     pub async fn list_keys(&self) -> Result<Vec<KeyInfo>, StoreError> {
-        self.shared.store.keys().await
+        self.shared.db.keys(None).await
     }
 
     /// Revokes a key, named by its id or given whole. From the next request on it is refused, also by a server
-    /// in another process.
-    pub async fn revoke_key(&self, id_or_key: &str) -> Result<KeyInfo, KeyError> {
-        let presented = PresentedKey::parse(id_or_key);
-        let id = presented.as_ref().map_or_else(
-            || id_or_key.strip_prefix(KEY_PREFIX).unwrap_or(id_or_key),
-            PresentedKey::id,
-        );
-        let revoked = self.shared.store.revoke_key(id, self.shared.clock.now()).await?;
+    /// in another process; with `cut_streams` the answers that are running end, too.
+    pub async fn revoke_key(
+        &self,
+        actor: &str,
+        id_or_key: &str,
+        cut_streams: bool,
+    ) -> Result<KeyInfo, KeyError> {
+        let id = key_id(id_or_key);
+        let now = self.shared.clock.now();
+        let revoked = self.books().revoke_key(actor, id, cut_streams, now).await?;
         // What is no id may be a whole key with a mistake in it, which must not end up in a terminal or a log.
         revoked.ok_or_else(|| KeyError::UnknownKey(id.chars().take(ID_LEN).collect()))
+    }
+
+    /// Gives a key a new secret; the old one goes on to work for `overlap`.
+    pub async fn rotate_key(
+        &self,
+        actor: &str,
+        id_or_key: &str,
+        overlap: Duration,
+    ) -> Result<KeySecret, KeyError> {
+        let id = key_id(id_or_key);
+        let unknown = || KeyError::UnknownKey(id.chars().take(ID_LEN).collect());
+        let secret = KeySecret::generate_for(id).map_err(StoreError::from)?;
+        let secret = secret.ok_or_else(unknown)?;
+        let terms = KeyTerms::default();
+        let key = self.new_key(&secret, "", None, &terms);
+        let now = self.shared.clock.now();
+        let was_rotated = self.books().rotate_key(actor, &key, now, now.after(overlap)).await?;
+        if was_rotated { Ok(secret) } else { Err(unknown()) }
+    }
+
+    /// The key of an id.
+    pub async fn key_info(&self, id: &str) -> Result<Option<KeyInfo>, StoreError> {
+        Ok(self.shared.db.keys(Some(id)).await?.pop())
     }
 
     /// The time, as the accounts see it.
@@ -269,18 +428,64 @@ impl Accounts {
 
     /// Ends all use of the database, so that it lies on the disk as one file.
     pub async fn close(&self) {
-        self.shared.store.close().await;
+        self.shared.db.close().await;
     }
 
-    fn new_key<'a>(&self, secret: &'a KeySecret, name: &'a str, expires_at: Option<Timestamp>) -> NewKey<'a> {
+    fn books(&self) -> Books {
+        Books {
+            db: self.shared.db.clone(),
+            secret: self.shared.server_secret.clone(),
+        }
+    }
+
+    fn new_key<'a>(
+        &self,
+        secret: &'a KeySecret,
+        name: &'a str,
+        expires_at: Option<Timestamp>,
+        terms: &'a KeyTerms,
+    ) -> NewKey<'a> {
         NewKey {
             id: secret.id(),
             mac: secret.presented().mac(&self.shared.server_secret),
             last_four: secret.last_four(),
             name,
             expires_at,
+            terms,
         }
     }
+}
+
+/// The id in what is an id or a whole key.
+fn key_id(id_or_key: &str) -> &str {
+    match PresentedKey::parse(id_or_key) {
+        Some(key) => key.id(),
+        None => id_or_key.strip_prefix(KEY_PREFIX).unwrap_or(id_or_key),
+    }
+}
+
+fn check_terms(terms: &KeyTerms) -> Result<(), KeyError> {
+    let is_list = |n: Option<usize>| n.is_none_or(|n| (1..=1_000).contains(&n));
+    let n_models = terms.allowed_models.as_ref().map(Vec::len);
+    let n_networks = terms.allowed_networks.as_ref().map(Vec::len);
+    if terms.scopes.is_empty() || !is_list(n_models) || !is_list(n_networks) {
+        return Err(KeyError::BadTerms);
+    }
+    Ok(())
+}
+
+/// The name of this data directory among the servers of a database, made the first time.
+fn replica_id(path: &Path) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let id = random_text(ID_LEN).map_err(io::Error::other)?;
+    let mut file = File::create(path)?;
+    io::Write::write_all(&mut file, id.as_bytes())?;
+    file.sync_all()?;
+    Ok(id)
 }
 
 /// Makes the data directory and waits until nobody else has its lock; it is given back when the file is dropped.
@@ -308,7 +513,7 @@ async fn lock(data_dir: &Path) -> Result<File, OpenError> {
 
 /// The server's secret, made together with the database's first use. A secret that is not the one that this
 /// database was used with would make every key unknown, so it is an error.
-async fn open_secret(data_dir: &Path, store: &SqliteStore) -> Result<ServerSecret, OpenError> {
+async fn open_secret(data_dir: &Path, store: &Db) -> Result<ServerSecret, OpenError> {
     let path = data_dir.join(secret::FILE_NAME);
     let file_error = |source| OpenError::File {
         path: path.clone(),

@@ -34,7 +34,7 @@ impl ProjectPath {
 }
 
 /// Names of teams and projects: 1 to 64 ASCII letters, digits, `.`, `_` and `-`, the first a letter or a digit.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     text.len() <= MAX_NAME_LEN
         && text

@@ -103,7 +103,7 @@ async fn a_revocation_by_another_process_holds_from_the_next_request_on() {
     let command = open(dir.path()).await;
     for _ in 0..3 {
         let made = command
-            .create_key(&KeyRequest {
+            .create_key("test", &KeyRequest {
                 name: "laptop".into(),
                 ..KeyRequest::default()
             })
@@ -113,7 +113,7 @@ async fn a_revocation_by_another_process_holds_from_the_next_request_on() {
         authenticate(&server, &made.secret)
             .await
             .expect("a new key works at once");
-        let revoked = command.revoke_key(made.secret.id()).await.unwrap();
+        let revoked = command.revoke_key("test", made.secret.id(), false).await.unwrap();
         assert!(revoked.revoked_at.is_some());
         assert!(matches!(
             authenticate(&server, &made.secret).await,
@@ -129,7 +129,7 @@ async fn a_revocation_by_another_process_holds_from_the_next_request_on() {
 async fn a_key_is_refused_from_the_moment_it_expires() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::default();
-    let accounts = Accounts::open_with_clock(dir.path(), Box::new(clock.clone()))
+    let accounts = Accounts::open_with(dir.path(), None, Arc::new(clock.clone()))
         .await
         .unwrap();
     accounts.ensure_first().await.unwrap();
@@ -138,8 +138,9 @@ async fn a_key_is_refused_from_the_moment_it_expires() {
         name: "short".into(),
         person: None,
         expires_at,
+        ..KeyRequest::default()
     };
-    let key = accounts.create_key(&request).await.unwrap().secret;
+    let key = accounts.create_key("test", &request).await.unwrap().secret;
     authenticate(&accounts, &key).await.expect("not yet");
     clock.0.store(59_999, Ordering::SeqCst);
     authenticate(&accounts, &key).await.expect("not yet");
@@ -186,7 +187,7 @@ async fn keys_are_listed_without_their_secrets_and_revoked_by_id_or_whole() {
     let dir = tempfile::tempdir().unwrap();
     let (accounts, first) = started(dir.path()).await;
     let made = accounts
-        .create_key(&KeyRequest {
+        .create_key("test", &KeyRequest {
             name: "ci".into(),
             ..KeyRequest::default()
         })
@@ -201,25 +202,25 @@ async fn keys_are_listed_without_their_secrets_and_revoked_by_id_or_whole() {
     assert!(made.secret.expose().ends_with(&keys[1].last_four));
     assert!(!format!("{keys:?}").contains(&made.secret.expose()[17..]));
 
-    accounts.revoke_key(made.secret.expose()).await.unwrap();
+    accounts.revoke_key("test", made.secret.expose(), false).await.unwrap();
     let at = accounts
-        .revoke_key(&format!("tm-{}", first.id()))
+        .revoke_key("test", &format!("tm-{}", first.id()), false)
         .await
         .unwrap()
         .revoked_at;
     assert_eq!(
-        accounts.revoke_key(first.id()).await.unwrap().revoked_at,
+        accounts.revoke_key("test", first.id(), false).await.unwrap().revoked_at,
         at,
         "the first date is kept"
     );
     assert!(matches!(
-        accounts.revoke_key("nothing").await,
+        accounts.revoke_key("test", "nothing", false).await,
         Err(KeyError::UnknownKey(id)) if id == "nothing"
     ));
     let mistyped = format!("{}x", made.secret.expose());
     assert!(
         matches!(
-            accounts.revoke_key(&mistyped).await,
+            accounts.revoke_key("test", &mistyped, false).await,
             Err(KeyError::UnknownKey(id)) if id == made.secret.id()
         ),
         "a key that is mistyped is not shown again"
@@ -235,13 +236,13 @@ async fn a_key_cannot_be_made_for_nobody_or_without_a_name() {
         ..KeyRequest::default()
     };
     assert!(matches!(
-        accounts.create_key(&named("a")).await,
+        accounts.create_key("test", &named("a")).await,
         Err(KeyError::NoPeople)
     ));
     accounts.ensure_first().await.unwrap();
     for bad in ["", "a\nb", &"x".repeat(101)] {
         assert!(
-            matches!(accounts.create_key(&named(bad)).await, Err(KeyError::BadName)),
+            matches!(accounts.create_key("test", &named(bad)).await, Err(KeyError::BadName)),
             "{bad:?}"
         );
     }
@@ -250,7 +251,7 @@ async fn a_key_cannot_be_made_for_nobody_or_without_a_name() {
         ..named("a")
     };
     assert!(matches!(
-        accounts.create_key(&unknown).await,
+        accounts.create_key("test", &unknown).await,
         Err(KeyError::UnknownPerson(_))
     ));
 }

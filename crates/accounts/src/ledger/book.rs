@@ -1,0 +1,598 @@
+//! The ledger's memory: what this server may spend, what is held, and what has ended and is still to be told.
+//!
+//! Pure: no clock, no disk, no database. Whoever drives it takes what is to be written ([`Book::take_writes`]) and what is
+//! to be exchanged ([`Book::next_exchange`]) and reports what became of it. So the same code runs on a server and, with
+//! every fault there is, in a simulation.
+//!
+//! For each purse, at all times: what the database says is lent to this server = free + held + spent and not posted +
+//! being returned.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tokio::sync::oneshot;
+
+use super::exchange::{Exchange, ExchangeError, Outcome, Want};
+use super::record::{Entry, Status, Usage, UsageId};
+use crate::clock::Timestamp;
+use crate::money::{Nanos, Tokens};
+
+/// Requests that are told to the database in one exchange.
+const EXCHANGE_USAGE: usize = 500;
+/// Requests that have ended and are in no database yet; with more, nothing new is admitted.
+const MAX_UNPOSTED: usize = 1_000_000;
+/// Requests that wait for a lease.
+const MAX_DEMANDS: usize = 10_000;
+/// A lease that lies idle so long is given back.
+const IDLE_MS: u64 = 10_000;
+/// How long a request waits for money that lies with other servers.
+const RECALL_MS: u64 = 400;
+/// How long a request waits for a database that does not answer.
+const STORE_MS: u64 = 2_000;
+/// How long leases are good for without a word from a database that others use, too. A server that has been silent for
+/// longer than this and its longest request is taken for dead.
+const OUTAGE_MS: u64 = 15 * 60_000;
+/// A word is due so often where others use the database, too.
+const HEARTBEAT_MS: u64 = 5_000;
+
+/// The money of one purse that is here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Purse {
+    free: i64,
+    held: i64,
+    /// Spent, and the database does not know it.
+    unposted: i64,
+    /// On its way back.
+    returning: i64,
+    /// So little is left in the database that nothing should lie idle here.
+    is_tight: bool,
+    used_at_ms: u64,
+}
+
+/// A request that is running.
+struct Open {
+    usage: Usage,
+    /// Tokens at the last note in the log.
+    n_noted: u64,
+    /// Told once the log has its start.
+    ack: Option<oneshot::Sender<()>>,
+}
+
+/// A request that is over, and that the database does not know.
+struct Ended {
+    usage: Usage,
+    is_safe: bool,
+    /// Told once it is safe.
+    acks: Vec<oneshot::Sender<()>>,
+}
+
+/// A request that waits for money.
+struct Demand {
+    usage: Usage,
+    reply: oneshot::Sender<Result<(), Refusal>>,
+    since_ms: u64,
+    /// Whether an exchange has asked for it.
+    was_asked: bool,
+}
+
+/// Why a request is not admitted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// It could not be accounted for: the log or the database is out of reach.
+    Unavailable(&'static str),
+    /// `purse` has no more than `budget` to give.
+    Insufficient { purse: String, budget: Nanos },
+}
+
+/// A request that may be admitted.
+pub(crate) enum Admission {
+    /// It is.
+    Held,
+    /// It will be told.
+    Waiting(oneshot::Receiver<Result<(), Refusal>>),
+}
+
+/// See the head of this file.
+pub(crate) struct Book {
+    replica: String,
+    epoch: i64,
+    is_shared: bool,
+    purses: BTreeMap<String, Purse>,
+    open: BTreeMap<UsageId, Open>,
+    ended: BTreeMap<UsageId, Ended>,
+    demands: VecDeque<Demand>,
+    writes: Vec<Entry>,
+    log_is_good: bool,
+    /// Entries have been taken, and nothing is known of them yet.
+    is_writing: bool,
+    is_fenced: bool,
+    /// An exchange is out.
+    is_asking: bool,
+    /// An exchange may or may not have been done.
+    is_unsure: bool,
+    heard_ms: u64,
+    posted: Vec<UsageId>,
+}
+
+impl Book {
+    /// An empty one, to be reconciled before its first exchange.
+    pub(crate) fn new(replica: &str, is_shared: bool, now_ms: u64) -> Book {
+        Book {
+            replica: replica.to_owned(),
+            epoch: 0,
+            is_shared,
+            purses: BTreeMap::new(),
+            open: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            demands: VecDeque::new(),
+            writes: Vec::new(),
+            log_is_good: true,
+            is_writing: false,
+            is_fenced: false,
+            is_asking: false,
+            is_unsure: true,
+            heard_ms: now_ms,
+            posted: Vec::new(),
+        }
+    }
+
+    /// Takes over what the log of an earlier process has left; the leases come with the first reconciliation.
+    pub(crate) fn recover(&mut self, left: Vec<Usage>) {
+        for usage in left {
+            self.put_ended(usage, true);
+        }
+    }
+
+    /// Admits a request, whose hold and purses are in it, or keeps it waiting, or refuses it.
+    pub(crate) fn admit(&mut self, usage: Usage, now_ms: u64) -> Result<Admission, Refusal> {
+        self.check_able(now_ms)?;
+        if self.take_hold(&usage, now_ms) {
+            self.start(usage);
+            return Ok(Admission::Held);
+        }
+        if self.demands.len() >= MAX_DEMANDS {
+            return Err(Refusal::Unavailable("too many requests wait for the ledger"));
+        }
+        let (reply, told) = oneshot::channel();
+        self.demands.push_back(Demand {
+            usage,
+            reply,
+            since_ms: now_ms,
+            was_asked: false,
+        });
+        Ok(Admission::Waiting(told))
+    }
+
+    fn check_able(&self, now_ms: u64) -> Result<(), Refusal> {
+        let silence = now_ms.saturating_sub(self.heard_ms);
+        if self.is_fenced {
+            Err(Refusal::Unavailable("another process has taken this server's place"))
+        } else if !self.log_is_good {
+            Err(Refusal::Unavailable("the usage log cannot be written"))
+        } else if self.ended.len() >= MAX_UNPOSTED {
+            Err(Refusal::Unavailable("too much usage waits for the database"))
+        } else if self.is_shared && silence > OUTAGE_MS {
+            Err(Refusal::Unavailable("the database has been silent for too long"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// All purses or none.
+    fn take_hold(&mut self, usage: &Usage, now_ms: u64) -> bool {
+        let hold = usage.hold.0;
+        if hold == 0 {
+            return true;
+        }
+        let has_enough = |purse: &String| self.purses.get(purse).is_some_and(|purse| purse.free >= hold);
+        if !usage.purses.iter().all(has_enough) {
+            return false;
+        }
+        for purse in &usage.purses {
+            if let Some(purse) = self.purses.get_mut(purse) {
+                purse.free -= hold;
+                purse.held += hold;
+                purse.used_at_ms = now_ms;
+            }
+        }
+        true
+    }
+
+    fn start(&mut self, usage: Usage) {
+        self.writes.push(Entry::Start(usage.clone()));
+        let open = Open {
+            usage,
+            n_noted: 0,
+            ack: None,
+        };
+        self.open.insert(open.usage.id, open);
+    }
+
+    /// What is returned resolves once the log has the start of a running request, so that it is not lost with the
+    /// process; `None` where it is not running. Asked once, right after it was admitted.
+    pub(crate) fn when_noted(&mut self, id: UsageId) -> Option<oneshot::Receiver<()>> {
+        let open = self.open.get_mut(&id)?;
+        let is_pending = !self.log_is_good || self.writes.iter().any(|entry| entry.id() == id);
+        let (ack, noted) = oneshot::channel();
+        if is_pending || self.is_writing {
+            open.ack = Some(ack);
+        } else {
+            let _ = ack.send(());
+        }
+        Some(noted)
+    }
+
+    /// A running request has generated so many tokens by now, which is noted in the log: what is known of a request if
+    /// the process is killed.
+    pub(crate) fn generated(&mut self, id: UsageId, n_completion: u64) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.usage.tokens.n_completion = n_completion;
+        if n_completion > open.n_noted {
+            open.n_noted = n_completion;
+            self.writes.push(Entry::Tick { id, n_completion });
+        }
+    }
+
+    /// A request is over: exactly once, whoever says so first. What is returned resolves when its usage would survive a
+    /// power cut; `None` where it had ended before.
+    pub(crate) fn end(
+        &mut self,
+        id: UsageId,
+        tokens: Tokens,
+        status: Status,
+        at: Timestamp,
+    ) -> Option<oneshot::Receiver<()>> {
+        let usage = self.open.remove(&id)?.usage.ended(tokens, status, at);
+        for purse in purses_of(&usage) {
+            if let Some(purse) = self.purses.get_mut(purse) {
+                purse.held -= usage.hold.0;
+                purse.free += usage.hold.0;
+            }
+        }
+        self.writes.push(Entry::End(usage.clone()));
+        let (ack, safe) = oneshot::channel();
+        self.put_ended(usage, false).acks.push(ack);
+        Some(safe)
+    }
+
+    fn put_ended(&mut self, usage: Usage, is_safe: bool) -> &mut Ended {
+        for purse in purses_of(&usage) {
+            let purse = self.purses.entry(purse.clone()).or_default();
+            purse.free -= usage.charge().0;
+            purse.unposted += usage.charge().0;
+        }
+        self.ended.entry(usage.id).or_insert(Ended {
+            usage,
+            is_safe,
+            acks: Vec::new(),
+        })
+    }
+
+    /// What the log has to be given next. Where the log has failed: everything that it may not have.
+    pub(crate) fn take_writes(&mut self) -> Vec<Entry> {
+        if self.log_is_good {
+            let entries = std::mem::take(&mut self.writes);
+            self.is_writing = !entries.is_empty();
+            return entries;
+        }
+        self.is_writing = true;
+        self.writes.clear();
+        let mut entries = Vec::new();
+        for open in self.open.values() {
+            entries.push(Entry::Start(open.usage.clone()));
+            if open.n_noted > 0 {
+                entries.push(Entry::Tick {
+                    id: open.usage.id,
+                    n_completion: open.n_noted,
+                });
+            }
+        }
+        let unsafe_ones = self.ended.values().filter(|ended| !ended.is_safe);
+        entries.extend(unsafe_ones.map(|ended| Entry::End(ended.usage.clone())));
+        entries
+    }
+
+    /// Whether the log has anything to do.
+    pub(crate) fn has_writes(&self) -> bool {
+        !self.writes.is_empty() || !self.log_is_good
+    }
+
+    /// What became of entries that were taken. With `is_good` they are in the log, and where there was an end among
+    /// them, on the disk.
+    pub(crate) fn written(&mut self, entries: &[Entry], is_good: bool) {
+        self.log_is_good = is_good;
+        self.is_writing = false;
+        if !is_good {
+            // What an earlier write had made safe is safe; a start, or an end that nobody was told of, may not be.
+            return;
+        }
+        for entry in entries {
+            match entry {
+                Entry::End(usage) => {
+                    if let Some(ended) = self.ended.get_mut(&usage.id) {
+                        ended.is_safe = true;
+                        for ack in ended.acks.drain(..) {
+                            let _ = ack.send(());
+                        }
+                    }
+                }
+                Entry::Start(usage) => {
+                    let ack = self.open.get_mut(&usage.id).and_then(|open| open.ack.take());
+                    let _ = ack.map(|ack| ack.send(()));
+                }
+                Entry::Tick { .. } => {}
+            }
+        }
+    }
+
+    /// Requests that the database has learnt of since this was last asked.
+    pub(crate) fn take_posted(&mut self) -> Vec<UsageId> {
+        std::mem::take(&mut self.posted)
+    }
+
+    /// Whether an exchange must be preceded by a look at the leases: the last one may or may not have been done.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
+    /// What the database says is lent to this server, asked while no exchange was out.
+    pub(crate) fn reconcile(&mut self, epoch: i64, leases: &BTreeMap<String, i64>) {
+        self.epoch = epoch;
+        for name in leases.keys() {
+            self.purses.entry(name.clone()).or_default();
+        }
+        for (name, purse) in &mut self.purses {
+            let lent = leases.get(name).copied().unwrap_or(0);
+            purse.returning = 0;
+            purse.free = lent - purse.held - purse.unposted;
+        }
+        self.is_unsure = false;
+    }
+
+    /// The next transaction with the database, if there is reason for one and none is out.
+    pub(crate) fn next_exchange(&mut self, now: Timestamp, now_ms: u64) -> Option<Exchange> {
+        if self.is_asking || self.is_unsure || self.is_fenced {
+            return None;
+        }
+        let usage = self.ended.values().take(EXCHANGE_USAGE);
+        let usage: Vec<Usage> = usage.map(|ended| ended.usage.clone()).collect();
+        let wants = self.wants();
+        let returns = self.idle(&wants, now_ms);
+        let is_due = self.is_shared && now_ms.saturating_sub(self.heard_ms) >= HEARTBEAT_MS;
+        if usage.is_empty() && wants.is_empty() && returns.is_empty() && !is_due {
+            return None;
+        }
+        for demand in &mut self.demands {
+            demand.was_asked = true;
+        }
+        self.is_asking = true;
+        Some(Exchange {
+            replica: self.replica.clone(),
+            epoch: self.epoch,
+            now,
+            usage,
+            returns,
+            wants,
+        })
+    }
+
+    /// What those who wait need, in the order in which they came.
+    fn wants(&self) -> Vec<Want> {
+        let mut needs: BTreeMap<&String, (i64, &String)> = BTreeMap::new();
+        for demand in &self.demands {
+            for purse in &demand.usage.purses {
+                let need = needs.entry(purse).or_insert((0, &demand.usage.team_id));
+                need.0 = need.0.saturating_add(demand.usage.hold.0);
+            }
+        }
+        let want = |(purse, (need, team_id)): (&String, (i64, &String))| {
+            let free = self.purses.get(purse).map_or(0, |purse| purse.free.max(0));
+            (need > free).then(|| Want {
+                purse: purse.clone(),
+                team_id: team_id.clone(),
+                need: need - free,
+                extra: need.saturating_mul(16),
+            })
+        };
+        needs.into_iter().filter_map(want).collect()
+    }
+
+    /// Leases that nobody here needs, taken out of use so that they can be given back.
+    fn idle(&mut self, wants: &[Want], now_ms: u64) -> BTreeMap<String, i64> {
+        let wanted: BTreeSet<&String> = wants.iter().map(|want| &want.purse).collect();
+        let waited_for: BTreeSet<&String> =
+            self.demands.iter().flat_map(|demand| &demand.usage.purses).collect();
+        let mut returns = BTreeMap::new();
+        for (name, purse) in &mut self.purses {
+            let is_idle = now_ms.saturating_sub(purse.used_at_ms) >= IDLE_MS;
+            let is_called = purse.is_tight && self.is_shared;
+            let is_needed = wanted.contains(name) || waited_for.contains(name);
+            if purse.free > 0 && !is_needed && (is_idle || is_called) {
+                purse.returning = purse.free;
+                purse.free = 0;
+                returns.insert(name.clone(), purse.returning);
+            }
+        }
+        // What is all zero would only be carried along.
+        self.purses.retain(|_, purse| {
+            let is_empty = purse.free == 0 && purse.held == 0 && purse.unposted == 0 && purse.returning == 0;
+            !(is_empty && now_ms.saturating_sub(purse.used_at_ms) >= IDLE_MS)
+        });
+        returns
+    }
+
+    /// What became of an exchange.
+    pub(crate) fn exchanged(&mut self, exchange: &Exchange, outcome: Result<Outcome, ExchangeError>, now_ms: u64) {
+        self.is_asking = false;
+        match outcome {
+            Ok(outcome) => {
+                self.heard_ms = now_ms;
+                self.apply(exchange, &outcome, now_ms);
+                self.serve(&outcome, now_ms);
+            }
+            Err(ExchangeError::Unknown) => self.is_unsure = true,
+            Err(ExchangeError::Fenced) => self.is_fenced = true,
+        }
+        self.give_up_waiting(now_ms);
+    }
+
+    fn apply(&mut self, exchange: &Exchange, outcome: &Outcome, now_ms: u64) {
+        for usage in &exchange.usage {
+            let Some(ended) = self.ended.remove(&usage.id) else {
+                continue;
+            };
+            for purse in purses_of(usage) {
+                if let Some(purse) = self.purses.get_mut(purse) {
+                    purse.unposted -= usage.charge().0;
+                    if outcome.known.contains(&usage.id) {
+                        purse.free += usage.charge().0;
+                    }
+                }
+            }
+            for ack in ended.acks {
+                let _ = ack.send(());
+            }
+            self.posted.push(usage.id);
+        }
+        for name in exchange.returns.keys() {
+            if let Some(purse) = self.purses.get_mut(name) {
+                purse.returning = 0;
+            }
+        }
+        for grant in &outcome.grants {
+            let purse = self.purses.entry(grant.purse.clone()).or_default();
+            purse.free += grant.amount;
+            purse.is_tight = grant.is_tight;
+            purse.used_at_ms = now_ms;
+        }
+        for name in &outcome.recalled {
+            if let Some(purse) = self.purses.get_mut(name) {
+                purse.is_tight = true;
+            }
+        }
+        // What an earlier process has left may be more than it was still lent: the database has charged all of it, and
+        // what remains here is asked for.
+        self.is_unsure |= self.purses.values().any(|purse| purse.free < 0);
+    }
+
+    /// Admits those who waited as far as there is money now. One for whom there was none in the database is refused,
+    /// unless other servers may still give some back.
+    fn serve(&mut self, outcome: &Outcome, now_ms: u64) {
+        for demand in std::mem::take(&mut self.demands) {
+            if demand.reply.is_closed() {
+                continue;
+            }
+            if self.take_hold(&demand.usage, now_ms) {
+                self.admit_waiting(demand);
+                continue;
+            }
+            let is_elsewhere = outcome
+                .grants
+                .iter()
+                .any(|grant| grant.elsewhere > 0 && demand.usage.purses.contains(&grant.purse));
+            let waited_ms = now_ms.saturating_sub(demand.since_ms);
+            if !demand.was_asked || (is_elsewhere && waited_ms < RECALL_MS) {
+                self.demands.push_back(demand);
+                continue;
+            }
+            let refusal = self.shortage(&demand.usage);
+            let _ = demand.reply.send(Err(refusal));
+        }
+    }
+
+    fn admit_waiting(&mut self, demand: Demand) {
+        let (id, at) = (demand.usage.id, demand.usage.admitted_at);
+        self.start(demand.usage);
+        if demand.reply.send(Ok(())).is_err() {
+            // Whoever waited has left meanwhile.
+            let _ = self.end(id, Tokens::default(), Status::Failed, at);
+        }
+    }
+
+    /// The purse that has the least for this request.
+    fn shortage(&self, usage: &Usage) -> Refusal {
+        let free = |purse: &String| self.purses.get(purse).map_or(0, |purse| purse.free.max(0));
+        let least = usage.purses.iter().min_by_key(|purse| free(purse));
+        match least {
+            Some(purse) => Refusal::Insufficient {
+                purse: purse.clone(),
+                budget: Nanos(free(purse)),
+            },
+            None => Refusal::Unavailable("a request with a price has no purse"),
+        }
+    }
+
+    /// Refuses those who have waited too long for a database that does not answer.
+    pub(crate) fn give_up_waiting(&mut self, now_ms: u64) {
+        let is_lost = self.is_fenced;
+        for demand in std::mem::take(&mut self.demands) {
+            if is_lost || now_ms.saturating_sub(demand.since_ms) >= STORE_MS {
+                let refusal = Refusal::Unavailable("the accounts database does not answer");
+                let _ = demand.reply.send(Err(refusal));
+            } else {
+                self.demands.push_back(demand);
+            }
+        }
+    }
+
+    /// Requests that are running.
+    pub(crate) fn n_open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Requests that have ended and are in no database yet.
+    pub(crate) fn n_unposted(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// Whether the log takes entries.
+    pub(crate) fn log_is_good(&self) -> bool {
+        self.log_is_good
+    }
+
+    /// Whether another process has taken this one's place.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
+    /// Leases that nothing holds are to go back with the next exchange, whenever they were used.
+    pub(crate) fn return_all(&mut self) {
+        for purse in self.purses.values_mut() {
+            purse.used_at_ms = 0;
+        }
+    }
+
+    /// What must hold between any two calls; the fault where it does not.
+    #[cfg(test)]
+    pub(crate) fn check_integrity(&self) -> Result<(), String> {
+        let mut held: BTreeMap<&String, i64> = BTreeMap::new();
+        for open in self.open.values() {
+            for purse in purses_of(&open.usage) {
+                *held.entry(purse).or_default() += open.usage.hold.0;
+            }
+        }
+        let mut unposted: BTreeMap<&String, i64> = BTreeMap::new();
+        for ended in self.ended.values() {
+            for purse in purses_of(&ended.usage) {
+                *unposted.entry(purse).or_default() += ended.usage.charge().0;
+            }
+        }
+        for (name, purse) in &self.purses {
+            let expected = (
+                held.get(name).copied().unwrap_or(0),
+                unposted.get(name).copied().unwrap_or(0),
+            );
+            if (purse.held, purse.unposted) != expected {
+                return Err(format!("{name}: {purse:?}, but held and unposted are {expected:?}"));
+            }
+            if purse.free + purse.unposted < 0 && !self.is_unsure {
+                return Err(format!("{name}: {purse:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The purses that a request's hold lies in; none where it holds nothing.
+fn purses_of(usage: &Usage) -> &[String] {
+    if usage.hold.0 == 0 { &[] } else { &usage.purses }
+}

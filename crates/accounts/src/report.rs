@@ -1,0 +1,81 @@
+//! What was used, by whatever one asks for.
+
+use crate::Accounts;
+use crate::clock::Timestamp;
+use crate::manage::ManageError;
+use crate::money::Nanos;
+
+/// What the rows of a report are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupBy {
+    /// Days in UTC.
+    Day,
+    /// Served names.
+    Model,
+    /// Projects of the team.
+    Project,
+    /// Keys, by their ids.
+    Key,
+}
+
+impl GroupBy {
+    /// Every way.
+    pub const ALL: [GroupBy; 4] = [GroupBy::Day, GroupBy::Model, GroupBy::Project, GroupBy::Key];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupBy::Day => "day",
+            GroupBy::Model => "model",
+            GroupBy::Project => "project",
+            GroupBy::Key => "key",
+        }
+    }
+
+    /// The way called `name`.
+    pub fn from_name(name: &str) -> Option<GroupBy> {
+        GroupBy::ALL.into_iter().find(|by| by.name() == name)
+    }
+}
+
+/// A question about usage.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsageQuery {
+    /// Whose.
+    pub team: String,
+    /// The first day.
+    pub from: Timestamp,
+    /// The day after the last.
+    pub until: Timestamp,
+    /// What rows are about; several make a row for each combination, none a single row.
+    pub by: Vec<GroupBy>,
+}
+
+/// A row of a report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsageRow {
+    /// What it is about, in the order of the question.
+    pub group: Vec<String>,
+    /// Requests.
+    pub n_requests: u64,
+    /// Tokens of prompts, the cached ones among them.
+    pub n_prompt: u64,
+    /// Of them, those that the prefix cache had.
+    pub n_cached: u64,
+    /// Tokens generated.
+    pub n_completion: u64,
+    /// What it cost.
+    pub cost: Nanos,
+}
+
+impl Accounts {
+    /// Usage that the database knows of, from the daily sums; days are those of admission.
+    pub async fn report(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, ManageError> {
+        let mut by = query.by.clone();
+        by.dedup();
+        if by.len() > GroupBy::ALL.len() || query.by.len() != by.len() {
+            return Err(ManageError::Invalid("each way to group can be given once".to_owned()));
+        }
+        self.books().report(query).await
+    }
+}

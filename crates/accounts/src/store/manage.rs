@@ -1,0 +1,775 @@
+//! Administrative changes in the database, each with its line in the audit log.
+
+use std::sync::Arc;
+
+use super::StoreError;
+use super::db::{Db, Row, Tx, values};
+use super::exchange::{cap_limit, credit_row, lock_chain, set_chain};
+use super::people::{
+    NewKey, insert_key, insert_member, insert_person, insert_project, insert_team, list_text, moment, named, project_limits, team_of,
+};
+use crate::catalogue::ModelEntry;
+use crate::chain::{CreditEntry, EMPTY, audit_hash, credit_hash};
+use crate::clock::{Period, Timestamp};
+use crate::key::KeyInfo;
+use crate::limits::{ProjectLimits, Scope, Tier, cap_purse, cap_purses, credit_purse};
+use crate::manage::{
+    AuditInfo, Balance, CapInfo, CreditInfo, ManageError, MemberInfo, ProjectInfo, TeamChange, TeamInfo,
+};
+use crate::money::{Nanos, Price};
+use crate::secret::ServerSecret;
+use crate::team::{Person, Team};
+
+/// The books and the pen for their chains.
+pub(crate) struct Books {
+    pub(crate) db: Arc<Db>,
+    pub(crate) secret: Arc<ServerSecret>,
+}
+
+/// A change with who makes it, for the audit log.
+pub(crate) struct Change<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) detail: String,
+    pub(crate) now: Timestamp,
+}
+
+/// A change of a team's credit.
+pub(crate) struct CreditChange<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) amount: Nanos,
+    pub(crate) reference: &'a str,
+    pub(crate) note: &'a str,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+fn unknown(what: &'static str, name: &str) -> ManageError {
+    ManageError::Unknown {
+        what,
+        name: name.chars().take(100).collect(),
+    }
+}
+
+impl Books {
+    /// Begins a change. One at a time: the audit log has one end.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        let mut tx = self.db.begin().await?;
+        tx.execute("UPDATE revision SET number = number + 1", &[]).await?;
+        Ok(tx)
+    }
+
+    /// Writes the change to the audit log and commits it.
+    pub(crate) async fn commit(&self, mut tx: Tx, change: &Change<'_>) -> Result<(), StoreError> {
+        let last = tx
+            .row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", &[])
+            .await?;
+        let (seq, before) = match last {
+            Some(row) => (row.int(0)?, row.blob(1)?),
+            None => (0, EMPTY.to_vec()),
+        };
+        let before = before
+            .try_into()
+            .map_err(|_| StoreError::decode("audit.hash is not 32 bytes"))?;
+        let texts = [change.actor, change.action, change.target, &change.detail];
+        let hash = audit_hash(&self.secret, &before, seq + 1, change.now, texts);
+        tx.execute(
+            "INSERT INTO audit (seq, at, actor, action, target, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            &values![
+                seq + 1,
+                change.now.as_millis(),
+                change.actor,
+                change.action,
+                change.target,
+                &change.detail,
+                &hash[..],
+            ],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    pub(crate) async fn create_key(
+        &self,
+        actor: &str,
+        person: &Person,
+        key: &NewKey<'_>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        insert_key(&mut tx, person, key, now).await?;
+        let detail = serde_json::json!({"person": person.name, "name": key.name}).to_string();
+        let change = Change {
+            actor,
+            action: "key.create",
+            target: key.id,
+            detail,
+            now,
+        };
+        self.commit(tx, &change).await
+    }
+
+    /// Marks a key as revoked; one that already is keeps its first date. `None` where there is no such key.
+    pub(crate) async fn revoke_key(
+        &self,
+        actor: &str,
+        id: &str,
+        cuts_streams: bool,
+        now: Timestamp,
+    ) -> Result<Option<KeyInfo>, StoreError> {
+        let mut tx = self.begin().await?;
+        let n_changed = tx
+            .execute(
+                "UPDATE keys SET revoked_at = COALESCE(revoked_at, $2),
+                        cuts_streams = CASE WHEN $3 = 1 THEN 1 ELSE cuts_streams END WHERE id = $1",
+                &values![id, now.as_millis(), i64::from(cuts_streams)],
+            )
+            .await?;
+        if n_changed == 0 {
+            return Ok(None);
+        }
+        let change = Change {
+            actor,
+            action: "key.revoke",
+            target: id,
+            detail: format!("{{\"cut_streams\":{cuts_streams}}}"),
+            now,
+        };
+        self.commit(tx, &change).await?;
+        Ok(self.db.keys(Some(id)).await?.pop())
+    }
+
+    /// Gives a key that is not revoked a new secret; the old one works until `until`. False where there is no such key.
+    pub(crate) async fn rotate_key(
+        &self,
+        actor: &str,
+        key: &NewKey<'_>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let n_changed = tx
+            .execute(
+                "UPDATE keys SET previous_mac = mac, previous_until = $4, mac = $2, last_four = $3
+                 WHERE id = $1 AND revoked_at IS NULL",
+                &values![key.id, &key.mac[..], key.last_four, until.as_millis()],
+            )
+            .await?;
+        if n_changed == 0 {
+            return Ok(false);
+        }
+        let change = Change {
+            actor,
+            action: "key.rotate",
+            target: key.id,
+            detail: format!("{{\"old_secret_until\":\"{until}\"}}"),
+            now,
+        };
+        self.commit(tx, &change).await?;
+        Ok(true)
+    }
+
+    pub(crate) async fn create_team(&self, change: &Change<'_>, tier: Tier) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        if find_team(&mut tx, change.target).await.is_ok() {
+            return Err(ManageError::Exists {
+                what: "team",
+                name: change.target.to_owned(),
+            });
+        }
+        insert_team(&mut tx, change.target, tier, change.now).await?;
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn teams(&self) -> Result<Vec<TeamInfo>, StoreError> {
+        let rows = self
+            .db
+            .rows(
+                "SELECT id, name, tier, disabled_at, allowed_models, created_at,
+                        (SELECT COUNT(*) FROM memberships WHERE team_id = teams.id) FROM teams ORDER BY name",
+                &[],
+            )
+            .await?;
+        let info = |row: &Row| {
+            let (Team { id, name }, terms) = team_of(row)?;
+            Ok(TeamInfo {
+                id,
+                name,
+                terms,
+                n_members: row.int(6)?.unsigned_abs(),
+                created_at: Timestamp::from_millis(row.int(5)?),
+            })
+        };
+        rows.iter().map(info).collect()
+    }
+
+    pub(crate) async fn change_team(
+        &self,
+        change: &Change<'_>,
+        what: &TeamChange,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let team = find_team(&mut tx, change.target).await?;
+        if let Some(tier) = what.tier {
+            tx.execute(
+                "UPDATE teams SET tier = $2 WHERE id = $1",
+                &values![&team.id, tier.name()],
+            )
+            .await?;
+            for period in Period::ALL {
+                relimit(&mut tx, Scope::Team, &team.id, period).await?;
+            }
+        }
+        if let Some(is_disabled) = what.is_disabled {
+            let at = is_disabled.then_some(change.now.as_millis());
+            tx.execute(
+                "UPDATE teams SET disabled_at = $2 WHERE id = $1",
+                &values![&team.id, at],
+            )
+            .await?;
+        }
+        if let Some(models) = &what.allowed_models {
+            tx.execute(
+                "UPDATE teams SET allowed_models = $2 WHERE id = $1",
+                &values![&team.id, list_text(models.as_ref())],
+            )
+            .await?;
+        }
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn members(&self, team: &str) -> Result<Vec<MemberInfo>, ManageError> {
+        let team = self.team(team).await?;
+        let rows = self
+            .db
+            .rows(
+                "SELECT people.name, memberships.role, people.is_operator FROM memberships
+                 JOIN people ON people.id = memberships.person_id WHERE team_id = $1 ORDER BY people.name",
+                &values![&team.id],
+            )
+            .await?;
+        let info = |row: &Row| {
+            Ok(MemberInfo {
+                person: row.text(0)?,
+                role: row.text(1)?,
+                is_operator: row.int(2)? != 0,
+            })
+        };
+        Ok(rows.iter().map(info).collect::<Result<_, StoreError>>()?)
+    }
+
+    pub(crate) async fn add_member(
+        &self,
+        change: &Change<'_>,
+        person: &str,
+        role: &str,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let team = find_team(&mut tx, change.target).await?;
+        let person = match find_person(&mut tx, person).await? {
+            Some(person) => person,
+            None => insert_person(&mut tx, person, &team, false, change.now).await?,
+        };
+        insert_member(&mut tx, &team, &person, role, change.now).await?;
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn remove_member(&self, change: &Change<'_>, name: &str) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let team = find_team(&mut tx, change.target).await?;
+        let person = find_person(&mut tx, name).await?;
+        let person = person.ok_or_else(|| unknown("person", name))?;
+        let n_removed = tx
+            .execute(
+                "DELETE FROM memberships WHERE team_id = $1 AND person_id = $2",
+                &values![&team.id, &person.id],
+            )
+            .await?;
+        if n_removed == 0 {
+            return Err(unknown("member of this team", name));
+        }
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn create_project(
+        &self,
+        change: &Change<'_>,
+        team: &str,
+        name: &str,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let team = find_team(&mut tx, team).await?;
+        let there = tx
+            .row(
+                "SELECT id FROM projects WHERE team_id = $1 AND name = $2",
+                &values![&team.id, name],
+            )
+            .await?;
+        if there.is_some() {
+            return Err(ManageError::Exists {
+                what: "project",
+                name: name.to_owned(),
+            });
+        }
+        insert_project(&mut tx, &team, name, change.now).await?;
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn projects(&self, team: &str) -> Result<Vec<ProjectInfo>, ManageError> {
+        let team = self.team(team).await?;
+        let rows = self
+            .db
+            .rows(
+                "SELECT id, name, created_at, concurrency, requests_per_minute, tokens_per_minute FROM projects
+                 WHERE team_id = $1 ORDER BY name",
+                &values![&team.id],
+            )
+            .await?;
+        let info = |row: &Row| {
+            Ok(ProjectInfo {
+                id: row.text(0)?,
+                name: row.text(1)?,
+                created_at: Timestamp::from_millis(row.int(2)?),
+                limits: project_limits(row, 3)?,
+            })
+        };
+        Ok(rows.iter().map(info).collect::<Result<_, StoreError>>()?)
+    }
+
+    pub(crate) async fn limit_project(
+        &self,
+        change: &Change<'_>,
+        team: &str,
+        name: &str,
+        limits: ProjectLimits,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let team = find_team(&mut tx, team).await?;
+        let n_changed = tx
+            .execute(
+                "UPDATE projects SET concurrency = $3, requests_per_minute = $4, tokens_per_minute = $5
+                 WHERE team_id = $1 AND name = $2",
+                &values![
+                    &team.id,
+                    name,
+                    limits.concurrency.map(i64::from),
+                    limits.rates.requests_per_minute.map(i64::from),
+                    limits.rates.tokens_per_minute.map(i64::from),
+                ],
+            )
+            .await?;
+        if n_changed == 0 {
+            return Err(unknown("project of this team", name));
+        }
+        Ok(self.commit(tx, change).await?)
+    }
+
+    /// Adds an entry to a team's chain and changes what its credit purse allows.
+    pub(crate) async fn change_credit(
+        &self,
+        change: &Change<'_>,
+        credit: &CreditChange<'_>,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let team = find_team(&mut tx, change.target).await?;
+        let there = tx
+            .row(
+                "SELECT amount_n FROM entries WHERE team_id = $1 AND kind = $2 AND ref = $3",
+                &values![&team.id, credit.kind, credit.reference],
+            )
+            .await?;
+        if let Some(row) = there {
+            // The same again is the same: whoever did not hear the answer may ask twice.
+            return if row.int(0)? == credit.amount.0 {
+                Ok(())
+            } else {
+                Err(ManageError::Invalid(format!(
+                    "the reference {:?} was used for another amount",
+                    credit.reference
+                )))
+            };
+        }
+        if !self.enter(&mut tx, &team, change, credit).await? {
+            let (limit, spent, leased) = credit_row(&mut tx, &team.id).await?;
+            return Err(ManageError::NotEnough {
+                team: team.name,
+                available: Nanos((limit - spent - leased).max(0)),
+            });
+        }
+        Ok(self.commit(tx, change).await?)
+    }
+
+    /// False where less is left than is to be taken.
+    async fn enter(
+        &self,
+        tx: &mut Tx,
+        team: &Team,
+        change: &Change<'_>,
+        credit: &CreditChange<'_>,
+    ) -> Result<bool, StoreError> {
+        let (seq, head) = lock_chain(tx, &team.id).await?;
+        let amount = credit.amount.0;
+        credit_row(tx, &team.id).await?;
+        let n_changed = tx
+            .execute(
+                "UPDATE purses SET limit_n = limit_n + $2
+                 WHERE id = $1 AND ($2 >= 0 OR limit_n - spent_n - leased_n + $2 >= 0)",
+                &values![credit_purse(&team.id), amount],
+            )
+            .await?;
+        if n_changed == 0 {
+            return Ok(false);
+        }
+        let entry = CreditEntry {
+            kind: credit.kind.to_owned(),
+            amount_n: amount,
+            reference: credit.reference.to_owned(),
+            note: credit.note.to_owned(),
+            actor: change.actor.to_owned(),
+            expires_at: credit.expires_at.map(Timestamp::as_millis),
+            at: change.now.as_millis(),
+        };
+        let hash = credit_hash(&self.secret, &head, &team.id, seq + 1, &entry);
+        tx.execute(
+            "INSERT INTO entries (team_id, seq, kind, amount_n, ref, note, actor, expires_at, at, hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            &values![
+                &team.id,
+                seq + 1,
+                credit.kind,
+                amount,
+                credit.reference,
+                credit.note,
+                change.actor,
+                entry.expires_at,
+                entry.at,
+                &hash[..],
+            ],
+        )
+        .await?;
+        set_chain(tx, &team.id, seq + 1, &hash).await?;
+        if amount > 0 {
+            tx.execute(
+                "INSERT INTO grants (team_id, seq, amount_n, used_n, expired_n, expires_at, is_open)
+                 VALUES ($1, $2, $3, 0, 0, $4, 1)",
+                &values![&team.id, seq + 1, amount, entry.expires_at],
+            )
+            .await?;
+        }
+        Ok(true)
+    }
+
+    pub(crate) async fn credit(
+        &self,
+        team: &str,
+        n: u32,
+    ) -> Result<(Balance, Vec<CreditInfo>), ManageError> {
+        let team = self.team(team).await?;
+        let row = self
+            .db
+            .row(
+                "SELECT limit_n, spent_n, leased_n FROM purses WHERE id = $1",
+                &values![credit_purse(&team.id)],
+            )
+            .await?;
+        let column = |idx| row.as_ref().map_or(Ok(0), |row| row.int(idx)).map(Nanos);
+        let balance = Balance {
+            credit: column(0)?,
+            spent: column(1)?,
+            lent: column(2)?,
+        };
+        let rows = self
+            .db
+            .rows(
+                "SELECT kind, amount_n, ref, note, at, expires_at FROM entries WHERE team_id = $1
+                 ORDER BY seq DESC LIMIT $2",
+                &values![&team.id, i64::from(n)],
+            )
+            .await?;
+        let info = |row: &Row| {
+            Ok(CreditInfo {
+                kind: row.text(0)?,
+                amount: Nanos(row.int(1)?),
+                reference: row.text(2)?,
+                note: row.text(3)?,
+                at: Timestamp::from_millis(row.int(4)?),
+                expires_at: moment(row, 5)?,
+            })
+        };
+        let entries = rows.iter().map(info).collect::<Result<_, StoreError>>()?;
+        Ok((balance, entries))
+    }
+
+    /// Takes back what has expired, as far as it is neither spent nor lent; the rest another time.
+    pub(crate) async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let due = self
+            .db
+            .rows(
+                "SELECT teams.id, teams.name, grants.seq FROM grants JOIN teams ON teams.id = grants.team_id
+                 WHERE is_open = 1 AND expires_at <= $1 ORDER BY expires_at LIMIT 100",
+                &values![now.as_millis()],
+            )
+            .await?;
+        let mut n_closed = 0;
+        for row in due {
+            let team = Team {
+                id: row.text(0)?,
+                name: row.text(1)?,
+            };
+            n_closed += u64::from(self.expire_one(&team, row.int(2)?, now).await?);
+        }
+        Ok(n_closed)
+    }
+
+    async fn expire_one(&self, team: &Team, seq: i64, now: Timestamp) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        lock_chain(&mut tx, &team.id).await?;
+        let left = tx
+            .row(
+                "SELECT amount_n - used_n - expired_n, expired_n FROM grants WHERE team_id = $1 AND seq = $2",
+                &values![&team.id, seq],
+            )
+            .await?;
+        let Some(row) = left else { return Ok(false) };
+        let (left, expired) = (row.int(0)?, row.int(1)?);
+        let (limit, spent, leased) = credit_row(&mut tx, &team.id).await?;
+        let amount = left.min(limit - spent - leased);
+        if amount <= 0 && left > 0 {
+            return Ok(false);
+        }
+        let reference = format!("{seq}/{expired}");
+        let detail = format!("{{\"amount_usd\":\"{}\"}}", Nanos(amount));
+        let change = Change {
+            actor: "ledger",
+            action: "credit.expire",
+            target: &team.name,
+            detail,
+            now,
+        };
+        let credit = CreditChange {
+            kind: "expire",
+            amount: Nanos(-amount),
+            reference: &reference,
+            note: "",
+            expires_at: None,
+        };
+        if amount > 0 && !self.enter(&mut tx, team, &change, &credit).await? {
+            return Ok(false);
+        }
+        tx.execute(
+            "UPDATE grants SET expired_n = expired_n + $3, is_open = $4 WHERE team_id = $1 AND seq = $2",
+            &values![&team.id, seq, amount, i64::from(amount < left)],
+        )
+        .await?;
+        self.commit(tx, &change).await?;
+        Ok(amount == left)
+    }
+
+    pub(crate) async fn set_cap(
+        &self,
+        change: &Change<'_>,
+        scope: Scope,
+        period: Period,
+        limit: Option<Nanos>,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let target = find_target(&mut tx, scope, change.target).await?;
+        match limit {
+            Some(limit) => {
+                tx.execute(
+                    "INSERT INTO caps (scope, target, period, limit_n) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (scope, target, period) DO UPDATE SET limit_n = excluded.limit_n",
+                    &values![scope.name(), &target, period.name(), limit.0],
+                )
+                .await?;
+            }
+            None => {
+                tx.execute(
+                    "DELETE FROM caps WHERE scope = $1 AND target = $2 AND period = $3",
+                    &values![scope.name(), &target, period.name()],
+                )
+                .await?;
+            }
+        }
+        relimit(&mut tx, scope, &target, period).await?;
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn caps(&self, now: Timestamp) -> Result<Vec<CapInfo>, StoreError> {
+        let rows = self
+            .db
+            .rows(
+                "SELECT caps.scope, caps.target, caps.period, caps.limit_n, teams.name, projects.name, owners.name
+                 FROM caps LEFT JOIN teams ON teams.id = caps.target LEFT JOIN projects ON projects.id = caps.target
+                 LEFT JOIN teams AS owners ON owners.id = projects.team_id ORDER BY caps.scope, caps.target, caps.period",
+                &[],
+            )
+            .await?;
+        let mut caps = Vec::new();
+        for row in rows {
+            let scope = named(&row.text(0)?, Scope::from_name)?;
+            let period = named(&row.text(2)?, Period::from_name)?;
+            let id = row.text(1)?;
+            let purse = cap_purse(scope, &id, period, now);
+            let spent = self
+                .db
+                .row("SELECT spent_n FROM purses WHERE id = $1", &values![purse])
+                .await?;
+            let target = match (row.opt_text(4)?, row.opt_text(5)?, row.opt_text(6)?) {
+                (Some(team), ..) => team,
+                (_, Some(project), Some(team)) => format!("{team}/{project}"),
+                _ => id,
+            };
+            caps.push(CapInfo {
+                scope,
+                target,
+                period,
+                limit: Nanos(row.int(3)?),
+                spent: Nanos(spent.map_or(Ok(0), |row| row.int(0))?),
+            });
+        }
+        Ok(caps)
+    }
+
+    pub(crate) async fn set_price(
+        &self,
+        change: &Change<'_>,
+        price: Price,
+        from: Timestamp,
+    ) -> Result<i64, ManageError> {
+        let mut tx = self.begin().await?;
+        let last = tx.row("SELECT MAX(version) FROM prices", &[]).await?;
+        let version = last.map_or(Ok(None), |row| row.opt_int(0))?.unwrap_or(0) + 1;
+        tx.execute(
+            "INSERT INTO prices (version, model, input_n, cached_n, output_n, valid_from, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            &values![
+                version,
+                change.target,
+                price.input.0,
+                price.cached_input.0,
+                price.output.0,
+                from.as_millis(),
+                change.now.as_millis(),
+            ],
+        )
+        .await?;
+        self.commit(tx, change).await?;
+        Ok(version)
+    }
+
+    pub(crate) async fn set_model(
+        &self,
+        change: &Change<'_>,
+        entry: &ModelEntry,
+    ) -> Result<(), ManageError> {
+        let mut tx = self.begin().await?;
+        let last = tx
+            .row(
+                "SELECT version, entry FROM models WHERE id = $1 ORDER BY version DESC LIMIT 1",
+                &values![&entry.id],
+            )
+            .await?;
+        let text = list_text(Some(entry)).unwrap_or_default();
+        let version = match last {
+            Some(row) if row.text(1)? == text => return Ok(()),
+            Some(row) => row.int(0)? + 1,
+            None => 1,
+        };
+        tx.execute(
+            "INSERT INTO models (id, version, entry, created_at) VALUES ($1, $2, $3, $4)",
+            &values![&entry.id, version, text, change.now.as_millis()],
+        )
+        .await?;
+        Ok(self.commit(tx, change).await?)
+    }
+
+    pub(crate) async fn audit(&self, n: u32) -> Result<Vec<AuditInfo>, StoreError> {
+        let rows = self
+            .db
+            .rows(
+                "SELECT seq, at, actor, action, target, detail FROM audit ORDER BY seq DESC LIMIT $1",
+                &values![i64::from(n)],
+            )
+            .await?;
+        let info = |row: &Row| {
+            Ok(AuditInfo {
+                seq: row.int(0)?,
+                at: Timestamp::from_millis(row.int(1)?),
+                actor: row.text(2)?,
+                action: row.text(3)?,
+                target: row.text(4)?,
+                detail: row.text(5)?,
+            })
+        };
+        rows.iter().map(info).collect()
+    }
+
+    pub(crate) async fn team(&self, name: &str) -> Result<Team, ManageError> {
+        let row = self
+            .db
+            .row("SELECT id FROM teams WHERE name = $1", &values![name])
+            .await?;
+        let row = row.ok_or_else(|| unknown("team", name))?;
+        Ok(Team {
+            id: row.text(0)?,
+            name: name.to_owned(),
+        })
+    }
+}
+
+async fn find_team(tx: &mut Tx, name: &str) -> Result<Team, ManageError> {
+    let row = tx
+        .row("SELECT id FROM teams WHERE name = $1", &values![name])
+        .await?;
+    let row = row.ok_or_else(|| unknown("team", name))?;
+    Ok(Team {
+        id: row.text(0)?,
+        name: name.to_owned(),
+    })
+}
+
+async fn find_person(tx: &mut Tx, name: &str) -> Result<Option<Person>, StoreError> {
+    let row = tx
+        .row("SELECT id FROM people WHERE name = $1", &values![name])
+        .await?;
+    row.map(|row| {
+        Ok(Person {
+            id: row.text(0)?,
+            name: name.to_owned(),
+        })
+    })
+    .transpose()
+}
+
+/// The id of what a cap is for: a team, `team/project`, or a key's id.
+async fn find_target(tx: &mut Tx, scope: Scope, name: &str) -> Result<String, ManageError> {
+    let row = match scope {
+        Scope::Team => return Ok(find_team(tx, name).await?.id),
+        Scope::Project => {
+            let (team, project) = name.split_once('/').ok_or_else(|| {
+                ManageError::Invalid(format!("{name:?} is no project: write it as team/project"))
+            })?;
+            let team = find_team(tx, team).await?;
+            tx.row(
+                "SELECT id FROM projects WHERE team_id = $1 AND name = $2",
+                &values![&team.id, project],
+            )
+            .await?
+        }
+        Scope::Key => tx.row("SELECT id FROM keys WHERE id = $1", &values![name]).await?,
+    };
+    let row = row.ok_or_else(|| unknown(scope.name(), name))?;
+    Ok(row.text(0)?)
+}
+
+/// Gives the purses of a cap, past ones among them, the limit that holds now.
+async fn relimit(tx: &mut Tx, scope: Scope, target: &str, period: Period) -> Result<(), StoreError> {
+    let limit = cap_limit(tx, scope, target, period).await?;
+    tx.execute(
+        "UPDATE purses SET limit_n = $2 WHERE substr(id, 1, length($1)) = $1",
+        &values![cap_purses(scope, target, period), limit],
+    )
+    .await?;
+    Ok(())
+}
