@@ -154,7 +154,9 @@ impl ModelEntry {
             ));
         }
         if self.title.len().max(self.description.len()) > MAX_TEXT_BYTES {
-            return Some(format!("'title' and 'description' may have {MAX_TEXT_BYTES} bytes each"));
+            return Some(format!(
+                "'title' and 'description' may have {MAX_TEXT_BYTES} bytes each"
+            ));
         }
         if self.replacement.as_deref() == Some(&self.id) {
             return Some("'replacement' must name another model".to_owned());
@@ -261,7 +263,10 @@ mod tests {
             entry("y", "2026-03-01", Some("x")),
             entry("z", "2026-03-01", None),
         ];
-        let models = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
+        let models = entries
+            .into_iter()
+            .map(|entry| (entry.id.clone(), entry))
+            .collect();
         let catalogue = Catalogue {
             models,
             ..Catalogue::default()

@@ -27,13 +27,32 @@ pub(crate) struct CreditEntry {
 }
 
 /// The hash of a credit entry.
-pub(crate) fn credit_hash(secret: &ServerSecret, before: &Head, team_id: &str, seq: i64, entry: &CreditEntry) -> Head {
+pub(crate) fn credit_hash(
+    secret: &ServerSecret,
+    before: &Head,
+    team_id: &str,
+    seq: i64,
+    entry: &CreditEntry,
+) -> Head {
     hash(secret, before, &("credit", team_id, seq, entry))
 }
 
 /// The hash of a request's usage.
-pub(crate) fn usage_hash(secret: &ServerSecret, before: &Head, seq: i64, replica: &str, usage: &Usage) -> Head {
-    let who = (&usage.id, &usage.team_id, &usage.project_id, &usage.key_id, &usage.model, replica);
+pub(crate) fn usage_hash(
+    secret: &ServerSecret,
+    before: &Head,
+    seq: i64,
+    replica: &str,
+    usage: &Usage,
+) -> Head {
+    let who = (
+        &usage.id,
+        &usage.team_id,
+        &usage.project_id,
+        &usage.key_id,
+        &usage.model,
+        replica,
+    );
     let price = &usage.price;
     let what = (usage.tokens, usage.hold, usage.cost, usage.status);
     let when = (usage.admitted_at, usage.ended_at);

@@ -153,7 +153,10 @@ impl Period {
             _ if self == Period::Year || month == 12 => (year + 1, 1),
             _ => return None,
         };
-        Some((days_from_civil(year, month, 1), days_from_civil(next.0, next.1, 1)))
+        Some((
+            days_from_civil(year, month, 1),
+            days_from_civil(next.0, next.1, 1),
+        ))
     }
 }
 
@@ -188,7 +191,14 @@ mod tests {
             Timestamp::parse_day("2026-11-22").unwrap().to_string(),
             "2026-11-22 00:00:00Z"
         );
-        for wrong in ["2026-02-30", "2026-13-01", "2026-1", "x-1-1", "2026-11-22Z", "99999-01-01"] {
+        for wrong in [
+            "2026-02-30",
+            "2026-13-01",
+            "2026-1",
+            "x-1-1",
+            "2026-11-22Z",
+            "99999-01-01",
+        ] {
             assert_eq!(Timestamp::parse_day(wrong), None, "{wrong}");
         }
     }
@@ -198,12 +208,19 @@ mod tests {
         let at = Timestamp::parse_day("2024-02-29").unwrap();
         let last = Timestamp::from_millis(Timestamp::parse_day("2025-01-01").unwrap().as_millis() - 1);
         assert_eq!(Period::Month.window(at), "2024-02");
-        assert_eq!((Period::Month.window(last), Period::Year.window(last)), ("2024-12".into(), "2024".into()));
+        assert_eq!(
+            (Period::Month.window(last), Period::Year.window(last)),
+            ("2024-12".into(), "2024".into())
+        );
         let days = |period: Period, window| period.days(window).map(|(from, to)| to - from);
         assert_eq!(days(Period::Month, "2024-02"), Some(29));
         assert_eq!(days(Period::Month, "2023-12"), Some(31));
         assert_eq!(days(Period::Year, "2024"), Some(366));
-        for (period, window) in [(Period::Month, "2024"), (Period::Year, "2024-01"), (Period::Month, "2024-13")] {
+        for (period, window) in [
+            (Period::Month, "2024"),
+            (Period::Year, "2024-01"),
+            (Period::Month, "2024-13"),
+        ] {
             assert_eq!(days(period, window), None);
         }
     }

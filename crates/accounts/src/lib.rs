@@ -239,9 +239,15 @@ impl Accounts {
             secret: self.shared.server_secret.clone(),
         };
         let path = data_dir.join(LOG_FOLDER);
-        Ledger::start(&path, &replica, Arc::new(store), self.shared.clock.clone(), serving)
-            .await
-            .map_err(file_error(&path))
+        Ledger::start(
+            &path,
+            &replica,
+            Arc::new(store),
+            self.shared.clock.clone(),
+            serving,
+        )
+        .await
+        .map_err(file_error(&path))
     }
 
     /// Sees to it that there is somebody who can ask: on a first start makes a team, a person, the project
@@ -412,7 +418,10 @@ impl Accounts {
         let terms = KeyTerms::default();
         let key = self.new_key(&secret, "", None, &terms);
         let now = self.shared.clock.now();
-        let was_rotated = self.books().rotate_key(actor, &key, now, now.after(overlap)).await?;
+        let was_rotated = self
+            .books()
+            .rotate_key(actor, &key, now, now.after(overlap))
+            .await?;
         if was_rotated { Ok(secret) } else { Err(unknown()) }
     }
 

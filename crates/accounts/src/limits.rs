@@ -233,7 +233,8 @@ pub struct Terms {
 impl Terms {
     /// Whether team and key may ask this model.
     pub fn allows_model(&self, model: &str) -> bool {
-        let allows = |list: &Option<Vec<String>>| list.as_ref().is_none_or(|list| list.iter().any(|m| m == model));
+        let allows =
+            |list: &Option<Vec<String>>| list.as_ref().is_none_or(|list| list.iter().any(|m| m == model));
         allows(&self.team.allowed_models) && allows(&self.key.allowed_models)
     }
 

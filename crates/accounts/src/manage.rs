@@ -253,7 +253,12 @@ impl Accounts {
     ) -> Result<(), ManageError> {
         check_name("person", person)?;
         let role = if is_admin { "admin" } else { "member" };
-        let change = self.change(actor, "member.add", team, &json!({"person": person, "role": role}));
+        let change = self.change(
+            actor,
+            "member.add",
+            team,
+            &json!({"person": person, "role": role}),
+        );
         self.books().add_member(&change, person, role).await
     }
 
@@ -402,7 +407,10 @@ impl Accounts {
     ) -> Result<i64, ManageError> {
         let parts = [price.input, price.cached_input, price.output];
         // A million dollars for a million tokens: with more, sums could come to an end.
-        if parts.iter().any(|part| !(0..=1_000_000_000_000_000).contains(&part.0)) {
+        if parts
+            .iter()
+            .any(|part| !(0..=1_000_000_000_000_000).contains(&part.0))
+        {
             let fault = "a price is from 0 to 1,000,000 USD per million tokens";
             return Err(ManageError::Invalid(fault.to_owned()));
         }
@@ -470,7 +478,9 @@ fn check_name(what: &str, name: &str) -> Result<(), ManageError> {
 
 fn check_list(what: &str, n: usize) -> Result<(), ManageError> {
     if n > MAX_LIST {
-        return Err(ManageError::Invalid(format!("at most {MAX_LIST} {what} can be listed")));
+        return Err(ManageError::Invalid(format!(
+            "at most {MAX_LIST} {what} can be listed"
+        )));
     }
     Ok(())
 }

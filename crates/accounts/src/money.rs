@@ -155,7 +155,18 @@ mod tests {
             assert_eq!(Nanos::parse_dollars(text), Some(Nanos(nanos)), "{text}");
             assert_eq!(Nanos(nanos).to_string(), shown);
         }
-        for wrong in ["", ".5", "5.", "1e3", "+1", "1,000", "0.0000000001", "99999999999999", "--1", "1.-1"] {
+        for wrong in [
+            "",
+            ".5",
+            "5.",
+            "1e3",
+            "+1",
+            "1,000",
+            "0.0000000001",
+            "99999999999999",
+            "--1",
+            "1.-1",
+        ] {
             assert_eq!(Nanos::parse_dollars(wrong), None, "{wrong}");
         }
     }
@@ -174,22 +185,35 @@ mod tests {
             n_completion,
         };
         assert_eq!(price.cost(tokens(0, None, 0)), Nanos(0));
-        assert_eq!(price.cost(tokens(1, Some(1), 1)), Nanos(1), "not one for each part");
+        assert_eq!(
+            price.cost(tokens(1, Some(1), 1)),
+            Nanos(1),
+            "not one for each part"
+        );
         assert_eq!(price.cost(tokens(500_000, None, 500_000)), Nanos(1));
         assert_eq!(price.cost(tokens(500_000, None, 500_001)), Nanos(2));
-        assert_eq!(price.cost(tokens(u64::MAX, None, u64::MAX)), Nanos(36_893_488_147_420));
+        assert_eq!(
+            price.cost(tokens(u64::MAX, None, u64::MAX)),
+            Nanos(36_893_488_147_420)
+        );
         let dear = Price {
             input: Nanos(i64::MAX),
             ..price
         };
-        assert_eq!(dear.cost(tokens(u64::MAX, None, 0)), Nanos(i64::MAX), "not beyond");
+        assert_eq!(
+            dear.cost(tokens(u64::MAX, None, 0)),
+            Nanos(i64::MAX),
+            "not beyond"
+        );
     }
 
     #[test]
     fn what_is_affordable_is_the_most_that_the_budget_pays_for() {
         let mut state = 7_u64;
         let mut random = |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % below
         };
         for _ in 0..10_000 {

@@ -16,7 +16,9 @@ pub struct Network {
 
 /// A text that names no network.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no network: write an address and the number of leading bits, as in 203.0.113.0/24, with no bits set after them")]
+#[error(
+    "{0:?} is no network: write an address and the number of leading bits, as in 203.0.113.0/24, with no bits set after them"
+)]
 pub struct NetworkError(String);
 
 fn as_v6(address: IpAddr) -> Ipv6Addr {
@@ -44,7 +46,11 @@ impl FromStr for Network {
         let is_v4 = address.is_ipv4();
         let most = if is_v4 { 32 } else { 128 };
         let n_bits = match bits {
-            Some(bits) => bits.parse::<u32>().ok().filter(|bits| *bits <= most).ok_or_else(error)?,
+            Some(bits) => bits
+                .parse::<u32>()
+                .ok()
+                .filter(|bits| *bits <= most)
+                .ok_or_else(error)?,
             None => most,
         } + (128 - most);
         let first = u128::from(as_v6(address));
@@ -91,7 +97,16 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_network_is_refused() {
-        for wrong in ["", "x", "1.2.3.4/33", "1.2.3.4/24", "::1/64", "1.2.3/24", "1.2.3.4/", "1.2.3.4/-1"] {
+        for wrong in [
+            "",
+            "x",
+            "1.2.3.4/33",
+            "1.2.3.4/24",
+            "::1/64",
+            "1.2.3/24",
+            "1.2.3.4/",
+            "1.2.3.4/-1",
+        ] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
     }

@@ -74,7 +74,9 @@ impl Accounts {
         let mut by = query.by.clone();
         by.dedup();
         if by.len() > GroupBy::ALL.len() || query.by.len() != by.len() {
-            return Err(ManageError::Invalid("each way to group can be given once".to_owned()));
+            return Err(ManageError::Invalid(
+                "each way to group can be given once".to_owned(),
+            ));
         }
         self.books().report(query).await
     }

@@ -104,7 +104,10 @@ impl Books {
         // Read before the rows: what is added meanwhile comes after it, and is left for another time.
         let end = self
             .db
-            .row("SELECT seq, head FROM chains WHERE team_id = $1", &values![team_id])
+            .row(
+                "SELECT seq, head FROM chains WHERE team_id = $1",
+                &values![team_id],
+            )
             .await?;
         let Some(end) = end else { return Ok(()) };
         let (last, last_head) = (end.int(0)?, end.blob(1)?);
@@ -120,7 +123,9 @@ impl Books {
                     self.verify_entry(team_id, (&mut seq, &mut head), &entry, &mut sums, found);
                 }
                 found.n_usage += 1;
-                found.check(at == seq + 1, || format!("{team_id}: row {} of the chain is missing", seq + 1));
+                found.check(at == seq + 1, || {
+                    format!("{team_id}: row {} of the chain is missing", seq + 1)
+                });
                 seq = at;
                 head = usage_hash(&self.secret, &head, at, &replica, &usage);
                 found.check(hash == head, || {
@@ -151,16 +156,25 @@ impl Books {
         found: &mut Verified,
     ) {
         found.n_entries += 1;
-        found.check(*at == *seq + 1, || format!("{team_id}: row {} of the chain is missing", *seq + 1));
+        found.check(*at == *seq + 1, || {
+            format!("{team_id}: row {} of the chain is missing", *seq + 1)
+        });
         *seq = *at;
         *head = credit_hash(&self.secret, head, team_id, *at, entry);
         found.check(hash[..] == head[..], || {
-            format!("{team_id}: the {} {:?} (row {at}) is not what was written", entry.kind, entry.reference)
+            format!(
+                "{team_id}: the {} {:?} (row {at}) is not what was written",
+                entry.kind, entry.reference
+            )
         });
         sums.credit += entry.amount_n;
     }
 
-    async fn entries(&self, team_id: &str, last: i64) -> Result<Vec<(i64, CreditEntry, Vec<u8>)>, StoreError> {
+    async fn entries(
+        &self,
+        team_id: &str,
+        last: i64,
+    ) -> Result<Vec<(i64, CreditEntry, Vec<u8>)>, StoreError> {
         let rows = self
             .db
             .rows(
@@ -213,19 +227,30 @@ impl Books {
         let credit = credit_purse(team_id);
         for (purse, cost) in &sums.purses {
             let sql = "SELECT limit_n, spent_n, leased_n FROM purses WHERE id = $1";
-            let Some(row) = tx.row(sql, &values![purse]).await? else { continue };
+            let Some(row) = tx.row(sql, &values![purse]).await? else {
+                continue;
+            };
             let (limit, spent) = (row.int(0)?, row.int(1)?);
             // A key's cap counts what it spends in every team.
             let is_whole = !purse.starts_with("cap/key/");
             found.check(!is_whole || spent == *cost, || {
-                format!("{purse}: {} USD are said to be spent, and the rows come to {}", Nanos(spent), Nanos(*cost))
+                format!(
+                    "{purse}: {} USD are said to be spent, and the rows come to {}",
+                    Nanos(spent),
+                    Nanos(*cost)
+                )
             });
             found.check(*purse != credit || limit == sums.credit, || {
-                format!("{purse}: the credit is {} USD, and the rows come to {}", Nanos(limit), Nanos(sums.credit))
+                format!(
+                    "{purse}: the credit is {} USD, and the rows come to {}",
+                    Nanos(limit),
+                    Nanos(sums.credit)
+                )
             });
-            found.check(*purse != credit || limit - spent - row.int(2).unwrap_or(0) >= 0, || {
-                format!("{purse}: more is spent and held than there is")
-            });
+            found.check(
+                *purse != credit || limit - spent - row.int(2).unwrap_or(0) >= 0,
+                || format!("{purse}: more is spent and held than there is"),
+            );
         }
         let rows = tx
             .rows(
@@ -234,13 +259,18 @@ impl Books {
                 &values![team_id],
             )
             .await?;
-        found.check(rows.len() == sums.days.len(), || format!("{team_id}: the daily sums are not those of the rows"));
+        found.check(rows.len() == sums.days.len(), || {
+            format!("{team_id}: the daily sums are not those of the rows")
+        });
         for row in rows {
             let name = (row.int(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
             let said = [row.int(4)?, row.int(5)?, row.int(6)?, row.int(7)?, row.int(8)?];
             found.check(sums.days.get(&name) == Some(&said), || {
                 let day = Timestamp::of_day(name.0).date();
-                format!("{team_id}: the sum of {day} for key {} and {:?} is not that of the rows", name.2, name.3)
+                format!(
+                    "{team_id}: the sum of {day} for key {} and {:?} is not that of the rows",
+                    name.2, name.3
+                )
             });
         }
         Ok(())
@@ -259,7 +289,11 @@ impl Books {
             let (leased, sum) = (row.int(1)?, row.int(2)?);
             let purse = row.text(0)?;
             found.check(leased == sum, || {
-                format!("{purse}: {} USD are said to be lent, and the leases come to {}", Nanos(leased), Nanos(sum))
+                format!(
+                    "{purse}: {} USD are said to be lent, and the leases come to {}",
+                    Nanos(leased),
+                    Nanos(sum)
+                )
             });
         }
         Ok(())
@@ -281,8 +315,16 @@ impl Books {
             seq = at;
             let texts = [row.text(2)?, row.text(3)?, row.text(4)?, row.text(5)?];
             let texts = [0, 1, 2, 3].map(|idx: usize| texts[idx].as_str());
-            head = audit_hash(&self.secret, &head, at, Timestamp::from_millis(row.int(1)?), texts);
-            found.check(row.blob(6)?[..] == head[..], || format!("audit: row {at} is not what was written"));
+            head = audit_hash(
+                &self.secret,
+                &head,
+                at,
+                Timestamp::from_millis(row.int(1)?),
+                texts,
+            );
+            found.check(row.blob(6)?[..] == head[..], || {
+                format!("audit: row {at} is not what was written")
+            });
         }
         Ok(())
     }
@@ -291,7 +333,8 @@ impl Books {
 fn usage_of(row: &Row) -> Result<(i64, String, Usage, Vec<u8>), StoreError> {
     let id = row.text(2)?;
     let status = row.text(16)?;
-    let status = Status::from_name(&status).ok_or_else(|| StoreError::decode(format!("{status:?} is no status")))?;
+    let status =
+        Status::from_name(&status).ok_or_else(|| StoreError::decode(format!("{status:?} is no status")))?;
     let usage = Usage {
         id: UsageId::parse(&id).ok_or_else(|| StoreError::decode(format!("{id:?} is no usage id")))?,
         team_id: row.text(3)?,
@@ -330,17 +373,29 @@ fn check_usage(
         _ => usage.price.cost(usage.tokens),
     };
     found.check(usage.cost == expected, || {
-        format!("usage {}: {} USD were charged, and its tokens cost {expected}", usage.id, usage.cost)
+        format!(
+            "usage {}: {} USD were charged, and its tokens cost {expected}",
+            usage.id, usage.cost
+        )
     });
-    found.check(usage.cost <= usage.hold || usage.status == Status::Overrun, || {
-        format!("usage {}: {} USD were charged, and {} held", usage.id, usage.cost, usage.hold)
-    });
+    found.check(
+        usage.cost <= usage.hold || usage.status == Status::Overrun,
+        || {
+            format!(
+                "usage {}: {} USD were charged, and {} held",
+                usage.id, usage.cost, usage.hold
+            )
+        },
+    );
     let is_priced = match prices.get(&usage.price.version) {
         Some((model, price)) => *model == usage.model && *price == usage.price,
         None => usage.price == Price::default(),
     };
     found.check(is_priced, || {
-        format!("usage {}: its prices are not those of version {}", usage.id, usage.price.version)
+        format!(
+            "usage {}: its prices are not those of version {}",
+            usage.id, usage.price.version
+        )
     });
     sums.cost += usage.cost.0;
     for purse in usage.counted_by() {

@@ -103,10 +103,13 @@ async fn a_revocation_by_another_process_holds_from_the_next_request_on() {
     let command = open(dir.path()).await;
     for _ in 0..3 {
         let made = command
-            .create_key("test", &KeyRequest {
-                name: "laptop".into(),
-                ..KeyRequest::default()
-            })
+            .create_key(
+                "test",
+                &KeyRequest {
+                    name: "laptop".into(),
+                    ..KeyRequest::default()
+                },
+            )
             .await
             .unwrap();
         // The server has asked for this key before, and knows it.
@@ -187,10 +190,13 @@ async fn keys_are_listed_without_their_secrets_and_revoked_by_id_or_whole() {
     let dir = tempfile::tempdir().unwrap();
     let (accounts, first) = started(dir.path()).await;
     let made = accounts
-        .create_key("test", &KeyRequest {
-            name: "ci".into(),
-            ..KeyRequest::default()
-        })
+        .create_key(
+            "test",
+            &KeyRequest {
+                name: "ci".into(),
+                ..KeyRequest::default()
+            },
+        )
         .await
         .unwrap();
     let keys = accounts.list_keys().await.unwrap();
@@ -202,14 +208,21 @@ async fn keys_are_listed_without_their_secrets_and_revoked_by_id_or_whole() {
     assert!(made.secret.expose().ends_with(&keys[1].last_four));
     assert!(!format!("{keys:?}").contains(&made.secret.expose()[17..]));
 
-    accounts.revoke_key("test", made.secret.expose(), false).await.unwrap();
+    accounts
+        .revoke_key("test", made.secret.expose(), false)
+        .await
+        .unwrap();
     let at = accounts
         .revoke_key("test", &format!("tm-{}", first.id()), false)
         .await
         .unwrap()
         .revoked_at;
     assert_eq!(
-        accounts.revoke_key("test", first.id(), false).await.unwrap().revoked_at,
+        accounts
+            .revoke_key("test", first.id(), false)
+            .await
+            .unwrap()
+            .revoked_at,
         at,
         "the first date is kept"
     );
@@ -242,7 +255,10 @@ async fn a_key_cannot_be_made_for_nobody_or_without_a_name() {
     accounts.ensure_first().await.unwrap();
     for bad in ["", "a\nb", &"x".repeat(101)] {
         assert!(
-            matches!(accounts.create_key("test", &named(bad)).await, Err(KeyError::BadName)),
+            matches!(
+                accounts.create_key("test", &named(bad)).await,
+                Err(KeyError::BadName)
+            ),
             "{bad:?}"
         );
     }

@@ -165,7 +165,9 @@ impl Book {
     fn check_able(&self, now_ms: u64) -> Result<(), Refusal> {
         let silence = now_ms.saturating_sub(self.heard_ms);
         if self.is_fenced {
-            Err(Refusal::Unavailable("another process has taken this server's place"))
+            Err(Refusal::Unavailable(
+                "another process has taken this server's place",
+            ))
         } else if !self.log_is_good {
             Err(Refusal::Unavailable("the usage log cannot be written"))
         } else if self.ended.len() >= MAX_UNPOSTED {
@@ -224,7 +226,9 @@ impl Book {
     /// A running request has generated so many tokens by now, which is noted in the log: what is known of a request if
     /// the process is killed.
     pub(crate) fn generated(&mut self, id: UsageId, n_completion: u64) {
-        let Some(open) = self.open.get_mut(&id) else { return };
+        let Some(open) = self.open.get_mut(&id) else {
+            return;
+        };
         open.usage.tokens.n_completion = n_completion;
         if n_completion > open.n_noted {
             open.n_noted = n_completion;
@@ -399,8 +403,11 @@ impl Book {
     /// Leases that nobody here needs, taken out of use so that they can be given back.
     fn idle(&mut self, wants: &[Want], now_ms: u64) -> BTreeMap<String, i64> {
         let wanted: BTreeSet<&String> = wants.iter().map(|want| &want.purse).collect();
-        let waited_for: BTreeSet<&String> =
-            self.demands.iter().flat_map(|demand| &demand.usage.purses).collect();
+        let waited_for: BTreeSet<&String> = self
+            .demands
+            .iter()
+            .flat_map(|demand| &demand.usage.purses)
+            .collect();
         let mut returns = BTreeMap::new();
         for (name, purse) in &mut self.purses {
             let is_idle = now_ms.saturating_sub(purse.used_at_ms) >= IDLE_MS;
@@ -421,7 +428,12 @@ impl Book {
     }
 
     /// What became of an exchange.
-    pub(crate) fn exchanged(&mut self, exchange: &Exchange, outcome: Result<Outcome, ExchangeError>, now_ms: u64) {
+    pub(crate) fn exchanged(
+        &mut self,
+        exchange: &Exchange,
+        outcome: Result<Outcome, ExchangeError>,
+        now_ms: u64,
+    ) {
         self.is_asking = false;
         match outcome {
             Ok(outcome) => {
@@ -582,7 +594,9 @@ impl Book {
                 unposted.get(name).copied().unwrap_or(0),
             );
             if (purse.held, purse.unposted) != expected {
-                return Err(format!("{name}: {purse:?}, but held and unposted are {expected:?}"));
+                return Err(format!(
+                    "{name}: {purse:?}, but held and unposted are {expected:?}"
+                ));
             }
             if purse.free + purse.unposted < 0 && !self.is_unsure {
                 return Err(format!("{name}: {purse:?}"));

@@ -83,4 +83,3 @@ pub(crate) trait LedgerStore: Send + Sync {
     /// Whether other servers lend from the same purses.
     fn is_shared(&self) -> bool;
 }
-

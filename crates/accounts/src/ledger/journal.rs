@@ -49,7 +49,9 @@ impl<D: Disk> Journal<D> {
             spoken_of: HashMap::new(),
         };
         for name in journal.disk.list()? {
-            let Some(number) = file_number(&name) else { continue };
+            let Some(number) = file_number(&name) else {
+                continue;
+            };
             journal.current = journal.current.max(number);
             journal.live.entry(number).or_default();
             let bytes = journal.disk.read(&name)?;
@@ -120,7 +122,10 @@ impl<D: Disk> Journal<D> {
     /// Removes files that speak of nothing that is still to be told. One that cannot be removed is tried again later.
     pub(crate) fn remove_finished(&mut self) {
         let is_current = |number: u64| self.is_good && number == self.current;
-        let finished = self.live.iter().filter(|&(number, n)| *n == 0 && !is_current(*number));
+        let finished = self
+            .live
+            .iter()
+            .filter(|&(number, n)| *n == 0 && !is_current(*number));
         let finished: Vec<u64> = finished.map(|(number, _)| *number).collect();
         for number in finished {
             match self.disk.remove(&file_name(number)) {

@@ -340,7 +340,8 @@ impl Shared {
             match tokio::time::timeout(STORE_PATIENCE, leases).await {
                 Ok(Ok((epoch, leases))) => self.book().reconcile(epoch, &leases),
                 Ok(Err(ExchangeError::Fenced)) => {
-                    self.book().exchanged(&Exchange::default(), Err(ExchangeError::Fenced), self.now_ms());
+                    self.book()
+                        .exchanged(&Exchange::default(), Err(ExchangeError::Fenced), self.now_ms());
                     return false;
                 }
                 _ => {

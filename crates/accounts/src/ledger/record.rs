@@ -152,7 +152,11 @@ impl Usage {
         } else {
             self.price.cost(tokens)
         };
-        self.status = if self.cost > self.hold { Status::Overrun } else { status };
+        self.status = if self.cost > self.hold {
+            Status::Overrun
+        } else {
+            status
+        };
         self.ended_at = at.max(self.admitted_at);
         self
     }
@@ -262,10 +266,17 @@ pub(crate) mod tests {
     #[test]
     fn an_id_is_a_uuid_that_sorts_by_time() {
         let id = |millis| UsageId::new(Timestamp::from_millis(millis), [0xff; 10]);
-        assert_eq!(id(0x0123_4567_89ab).to_string(), "0123456789ab7fffbfffffffffffffff");
+        assert_eq!(
+            id(0x0123_4567_89ab).to_string(),
+            "0123456789ab7fffbfffffffffffffff"
+        );
         assert!(id(1) < id(2) && id(255) < id(256));
         assert_eq!(UsageId::parse(&id(77).to_string()), Some(id(77)));
-        for wrong in ["", "+123456789ab7fffbfffffffffffffff", "é123456789ab7fffbffffffffffffff"] {
+        for wrong in [
+            "",
+            "+123456789ab7fffbfffffffffffffff",
+            "é123456789ab7fffbffffffffffffff",
+        ] {
             assert_eq!(UsageId::parse(wrong), None);
         }
     }
@@ -321,7 +332,10 @@ pub(crate) mod tests {
         let cancelled = usage(1).ended(tokens(10), Status::Cancelled, at);
         assert_eq!((cancelled.cost, cancelled.charge()), (Nanos(35), Nanos(35)));
         let over = usage(1).ended(tokens(20), Status::Done, at);
-        assert_eq!((over.cost, over.charge(), over.status), (Nanos(65), Nanos(50), Status::Overrun));
+        assert_eq!(
+            (over.cost, over.charge(), over.status),
+            (Nanos(65), Nanos(50), Status::Overrun)
+        );
         assert_eq!(over.ended_at, over.admitted_at, "time does not go backwards");
     }
 }

@@ -12,8 +12,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{
-    AssertSqlSafe, Column, ConnectOptions, Postgres, Row as _, Sqlite, SqliteConnection,
-    SqlitePool, Transaction, TypeInfo, ValueRef,
+    AssertSqlSafe, Column, ConnectOptions, Postgres, Row as _, Sqlite, SqliteConnection, SqlitePool,
+    Transaction, TypeInfo, ValueRef,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -76,7 +76,7 @@ impl From<&[u8]> for Value {
 
 /// The values of a statement, in the order of `$1`, `$2`, …
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::store::db::Value::from($value)),*] };
+    ($($value:expr),* $(,)?) => { [$($crate::store::db::Value::from($value)),*] };
 }
 pub(crate) use values;
 
@@ -132,8 +132,14 @@ impl Row {
 
 /// A database.
 pub(crate) enum Db {
-    Sqlite { pool: SqlitePool, watch: Mutex<Watch<SqliteConnection>> },
-    Postgres { pool: PgPool, watch: Mutex<Watch<()>> },
+    Sqlite {
+        pool: SqlitePool,
+        watch: Mutex<Watch<SqliteConnection>>,
+    },
+    Postgres {
+        pool: PgPool,
+        watch: Mutex<Watch<()>>,
+    },
 }
 
 /// The last look at the revision.
@@ -240,9 +246,7 @@ impl Db {
                 let mut watch = watch.lock().await;
                 if watch.begun.is_none_or(|begun| begun < came) {
                     let begun = Instant::now();
-                    let row = sqlx::query("SELECT number FROM revision")
-                        .fetch_one(pool)
-                        .await?;
+                    let row = sqlx::query("SELECT number FROM revision").fetch_one(pool).await?;
                     watch.revision = row.try_get(0)?;
                     watch.begun = Some(begun);
                 }

@@ -81,7 +81,10 @@ struct PurseRow {
 
 impl PurseRow {
     fn available(&self) -> i64 {
-        self.limit.saturating_sub(self.spent).saturating_sub(self.leased).max(0)
+        self.limit
+            .saturating_sub(self.spent)
+            .saturating_sub(self.leased)
+            .max(0)
     }
 }
 
@@ -194,8 +197,14 @@ async fn fresh<'a>(tx: &mut Tx, usage: &'a [Usage]) -> Result<(Vec<&'a Usage>, V
     if usage.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let ids: Vec<Value> = usage.iter().map(|usage| Value::from(usage.id.to_string())).collect();
-    let sql = format!("SELECT id FROM usage WHERE id IN ({})", placeholders(1, ids.len()));
+    let ids: Vec<Value> = usage
+        .iter()
+        .map(|usage| Value::from(usage.id.to_string()))
+        .collect();
+    let sql = format!(
+        "SELECT id FROM usage WHERE id IN ({})",
+        placeholders(1, ids.len())
+    );
     let known = tx.rows(&sql, &ids).await?;
     let known: BTreeSet<String> = known.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
     let is_fresh = |usage: &&Usage| known.is_empty() || !known.contains(&usage.id.to_string());
@@ -210,7 +219,10 @@ fn placeholders(from: usize, n: usize) -> String {
 
 /// The end of a team's chain, which nobody else can add to until this transaction is over.
 pub(crate) async fn lock_chain(tx: &mut Tx, team_id: &str) -> Result<(i64, Head), StoreError> {
-    let sql = format!("SELECT seq, head FROM chains WHERE team_id = $1{}", tx.for_update());
+    let sql = format!(
+        "SELECT seq, head FROM chains WHERE team_id = $1{}",
+        tx.for_update()
+    );
     if let Some(row) = tx.row(&sql, &values![team_id]).await? {
         return chain_of(&row);
     }
@@ -408,7 +420,9 @@ async fn charge(
         }
     }
     for (name, (spent, from_lease)) in changes {
-        let Some(purse) = purses.get_mut(&name) else { continue };
+        let Some(purse) = purses.get_mut(&name) else {
+            continue;
+        };
         if spent == 0 {
             continue;
         }
@@ -547,7 +561,10 @@ async fn make_purse(tx: &mut Tx, want: &Want) -> Result<PurseRow, StoreError> {
             let days = days.ok_or_else(|| StoreError::decode(format!("{window:?} is no window")))?;
             (limit, spent_in(tx, &want.team_id, scope, target, days).await?)
         }
-        ["credit", team_id] => (0, spent_in(tx, team_id, Scope::Team, team_id, (i64::MIN, i64::MAX)).await?),
+        ["credit", team_id] => (
+            0,
+            spent_in(tx, team_id, Scope::Team, team_id, (i64::MIN, i64::MAX)).await?,
+        ),
         _ => return Err(StoreError::decode(format!("{:?} is no purse", want.purse))),
     };
     tx.execute(
@@ -610,12 +627,16 @@ async fn spent_in(
         Scope::Key => "key_id",
     };
     // A key may be used in several teams, and its cap counts them all.
-    let team = if scope == Scope::Key { "" } else { "team_id = $4 AND " };
+    let team = if scope == Scope::Key {
+        ""
+    } else {
+        "team_id = $4 AND "
+    };
     let sql = format!(
         "SELECT CAST(COALESCE(SUM(cost_n), 0) AS BIGINT) FROM usage_daily
          WHERE {team}{column} = $1 AND day >= $2 AND day < $3"
     );
-    let mut bound = values![target, days.0, days.1];
+    let mut bound = values![target, days.0, days.1].to_vec();
     if scope != Scope::Key {
         bound.push(Value::from(team_id));
     }

@@ -6,7 +6,8 @@ use super::StoreError;
 use super::db::{Db, Row, Tx, values};
 use super::exchange::{cap_limit, credit_row, lock_chain, set_chain};
 use super::people::{
-    NewKey, insert_key, insert_member, insert_person, insert_project, insert_team, list_text, moment, named, project_limits, team_of,
+    NewKey, insert_key, insert_member, insert_person, insert_project, insert_team, list_text, moment, named,
+    project_limits, team_of,
 };
 use crate::catalogue::ModelEntry;
 use crate::chain::{CreditEntry, EMPTY, audit_hash, credit_hash};
@@ -459,11 +460,7 @@ impl Books {
         Ok(true)
     }
 
-    pub(crate) async fn credit(
-        &self,
-        team: &str,
-        n: u32,
-    ) -> Result<(Balance, Vec<CreditInfo>), ManageError> {
+    pub(crate) async fn credit(&self, team: &str, n: u32) -> Result<(Balance, Vec<CreditInfo>), ManageError> {
         let team = self.team(team).await?;
         let row = self
             .db
@@ -658,11 +655,7 @@ impl Books {
         Ok(version)
     }
 
-    pub(crate) async fn set_model(
-        &self,
-        change: &Change<'_>,
-        entry: &ModelEntry,
-    ) -> Result<(), ManageError> {
+    pub(crate) async fn set_model(&self, change: &Change<'_>, entry: &ModelEntry) -> Result<(), ManageError> {
         let mut tx = self.begin().await?;
         let last = tx
             .row(
@@ -757,7 +750,10 @@ async fn find_target(tx: &mut Tx, scope: Scope, name: &str) -> Result<String, Ma
             )
             .await?
         }
-        Scope::Key => tx.row("SELECT id FROM keys WHERE id = $1", &values![name]).await?,
+        Scope::Key => {
+            tx.row("SELECT id FROM keys WHERE id = $1", &values![name])
+                .await?
+        }
     };
     let row = row.ok_or_else(|| unknown(scope.name(), name))?;
     Ok(row.text(0)?)

@@ -26,7 +26,10 @@ impl StoreError {
 
     /// Whether two transactions stood in each other's way: doing it again is all that is needed.
     pub(crate) fn is_conflict(&self) -> bool {
-        let code = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = self
+            .0
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         // Postgres: a deadlock, a serialisation failure; SQLite: busy, in its plain and extended forms.
         matches!(code.as_deref(), Some("40P01" | "40001" | "5" | "261" | "517"))
     }

@@ -243,7 +243,11 @@ impl Db {
                 output: Nanos(row.int(5)?),
             };
             let from = Timestamp::from_millis(row.int(1)?);
-            catalogue.prices.entry(row.text(0)?).or_default().push((from, price));
+            catalogue
+                .prices
+                .entry(row.text(0)?)
+                .or_default()
+                .push((from, price));
         }
         Ok(catalogue)
     }
@@ -350,7 +354,13 @@ pub(crate) async fn insert_person(
     };
     tx.execute(
         "INSERT INTO people (id, name, default_team_id, created_at, is_operator) VALUES ($1, $2, $3, $4, $5)",
-        &values![&person.id, name, &team.id, now.as_millis(), i64::from(is_operator)],
+        &values![
+            &person.id,
+            name,
+            &team.id,
+            now.as_millis(),
+            i64::from(is_operator)
+        ],
     )
     .await?;
     Ok(person)
@@ -474,7 +484,10 @@ fn count(row: &Row, idx: usize) -> Result<Option<u32>, StoreError> {
 fn key_terms(row: &Row, first: usize) -> Result<KeyTerms, StoreError> {
     let scopes: Vec<String> = json(&row.text(first)?)?;
     let networks: Option<Vec<String>> = row.opt_text(first + 2)?.map(|list| json(&list)).transpose()?;
-    let network = |text: String| text.parse().map_err(|error| StoreError::decode(format!("{error}")));
+    let network = |text: String| {
+        text.parse()
+            .map_err(|error| StoreError::decode(format!("{error}")))
+    };
     Ok(KeyTerms {
         scopes: scopes
             .iter()

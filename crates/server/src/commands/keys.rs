@@ -10,6 +10,9 @@ use super::{Output, block_on, resolve};
 use crate::config::{Config, Group, flags, parse_seconds};
 use crate::failure::Failure;
 
+/// Who made a change, in the audit log.
+const ACTOR: &str = "command line";
+
 const LONG_ABOUT: &str = "\
 Makes, lists and revokes the keys that callers present. They are in the data folder: these commands work with the \
 server running or not, and a running server follows from the next request on.";
@@ -94,8 +97,9 @@ async fn create(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
         name: matches.get_one::<String>("name").cloned().unwrap_or_default(),
         person: matches.get_one::<String>("person").cloned(),
         expires_at: lifetime.map(|lifetime| accounts.now().after(lifetime)),
+        ..KeyRequest::default()
     };
-    let created = accounts.create_key(&request).await.map_err(failure)?;
+    let created = accounts.create_key(ACTOR, &request).await.map_err(failure)?;
     accounts.close().await;
     if matches.get_flag("json") {
         let mut shown = to_json(&created.info);
@@ -153,7 +157,7 @@ async fn list(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
 async fn revoke(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
     let accounts = open(&resolve(matches)?).await?;
     let key = matches.get_one::<String>("key").cloned().unwrap_or_default();
-    let revoked = accounts.revoke_key(&key).await.map_err(failure)?;
+    let revoked = accounts.revoke_key(ACTOR, &key, false).await.map_err(failure)?;
     accounts.close().await;
     Ok(writeln!(out, "{} is revoked.", revoked.redacted())?)
 }

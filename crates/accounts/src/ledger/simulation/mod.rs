@@ -45,10 +45,13 @@ struct Server {
     book: Book,
     journal: Journal<SimDisk>,
     running: BTreeMap<UsageId, Running>,
-    waiting: Vec<(Usage, u64, oneshot::Receiver<Result<(), Refusal>>)>,
+    waiting: Vec<Waiting>,
     /// Ended, and the caller has not been told yet.
     settling: Vec<(UsageId, oneshot::Receiver<()>)>,
 }
+
+/// A request that waits for money, the tokens that it may have, and where it will be told.
+type Waiting = (Usage, u64, oneshot::Receiver<Result<(), Refusal>>);
 
 struct Sim {
     random: Random,
@@ -137,8 +140,11 @@ impl Sim {
             94 => self.store_is_lost = !self.store_is_lost,
             95 => self.store.do_late(),
             96 => {
-                let (full, sync, random) =
-                    (self.random.one_in(3), self.random.one_in(3), self.random.below(1 << 20));
+                let (full, sync, random) = (
+                    self.random.one_in(3),
+                    self.random.one_in(3),
+                    self.random.below(1 << 20),
+                );
                 self.servers[idx].disk.set_faults(full, sync, random);
                 self.note(format_args!("disk of {idx}: full {full}, sync fails {sync}"));
             }
@@ -199,7 +205,9 @@ impl Sim {
         let more = 1 + self.random.below(8);
         let is_noted = self.random.one_in(2);
         let server = &mut self.servers[idx];
-        let Some((id, running)) = server.running.pick(pick) else { return };
+        let Some((id, running)) = server.running.pick(pick) else {
+            return;
+        };
         running.n_completion = (running.n_completion + more).min(running.max_tokens);
         if is_noted || running.n_noted == 0 {
             running.n_noted = running.n_completion;
@@ -217,7 +225,9 @@ impl Sim {
         let at = self.wall();
         let is_cached = self.random.one_in(2);
         let server = &mut self.servers[idx];
-        let Some((id, running)) = server.running.pick(pick) else { return };
+        let Some((id, running)) = server.running.pick(pick) else {
+            return;
+        };
         let tokens = Tokens {
             n_prompt: running.n_prompt,
             n_cached: is_cached.then_some(running.n_prompt / 2),
@@ -225,7 +235,10 @@ impl Sim {
         };
         server.running.remove(&id);
         let safe = server.book.end(id, tokens, status, at).expect("it was running");
-        assert!(server.book.end(id, tokens, status, at).is_none(), "I3: it ends once");
+        assert!(
+            server.book.end(id, tokens, status, at).is_none(),
+            "I3: it ends once"
+        );
         if status == Status::Done {
             server.settling.push((id, safe));
         }
@@ -272,7 +285,9 @@ impl Sim {
                 Err(error) => server.book.exchanged(&Exchange::default(), Err(error), now_ms),
             }
         }
-        let Some(exchange) = server.book.next_exchange(wall, now_ms) else { return };
+        let Some(exchange) = server.book.next_exchange(wall, now_ms) else {
+            return;
+        };
         let fate = if is_lost { self.random.below(3) } else { 3 };
         let outcome = match fate {
             // It never arrives, is done with nobody hearing of it, or is done some other time.
@@ -361,7 +376,9 @@ impl Sim {
                 while let Some((id, _)) = self.servers[idx].running.pick(0) {
                     let at = self.wall();
                     self.servers[idx].running.remove(&id);
-                    let _ = self.servers[idx].book.end(id, Tokens::default(), Status::Failed, at);
+                    let _ = self.servers[idx]
+                        .book
+                        .end(id, Tokens::default(), Status::Failed, at);
                 }
                 if round > 30 {
                     self.servers[idx].book.return_all();
@@ -377,7 +394,11 @@ impl Sim {
         for server in &mut self.servers {
             assert_eq!(server.book.n_unposted(), 0);
             server.journal.close();
-            assert_eq!(server.disk.n_files(), 0, "what is in the database is no longer in the log");
+            assert_eq!(
+                server.disk.n_files(),
+                0,
+                "what is in the database is no longer in the log"
+            );
         }
         for (name, purse) in &self.store.purses {
             assert_eq!(purse.leased, 0, "{name}: all leases come back");
@@ -405,7 +426,9 @@ trait Pick {
 impl Pick for BTreeMap<UsageId, Running> {
     fn pick(&mut self, number: u64) -> Option<(UsageId, &mut Running)> {
         let n = self.len().max(1) as u64;
-        self.iter_mut().nth((number % n) as usize).map(|(id, running)| (*id, running))
+        self.iter_mut()
+            .nth((number % n) as usize)
+            .map(|(id, running)| (*id, running))
     }
 }
 
@@ -420,7 +443,7 @@ fn run(seed: u64) -> String {
     if let Err(panic) = ran {
         let lines: Vec<&str> = sim.trace.lines().collect();
         let last = lines.len().saturating_sub(40);
-        println!("{}\nseed {seed}", lines[last..].join("\n"));
+        eprintln!("{}\nseed {seed}", lines[last..].join("\n"));
         std::panic::resume_unwind(panic);
     }
     let (n_usage, n_told) = (sim.store.usage.len(), sim.told.len());
@@ -435,7 +458,7 @@ fn variable(name: &str) -> Option<u64> {
 #[test]
 fn money_is_exact_whatever_fails() {
     if let Some(seed) = variable("TOKENMILL_SIM_SEED") {
-        println!("{}", run(seed));
+        eprintln!("{}", run(seed));
         return;
     }
     let n_seeds = variable("TOKENMILL_SIM_SEEDS").unwrap_or(400);
@@ -446,8 +469,11 @@ fn money_is_exact_whatever_fails() {
         let told = last.rsplit(", ").next().and_then(|told| told.split(' ').next());
         n_told += told.and_then(|told| told.parse::<u64>().ok()).unwrap_or(0);
     }
-    assert!(n_told > n_seeds * 5, "the faults must not be all that happens: {n_told}");
-    println!("{n_seeds} seeds, {n_told} answers acknowledged");
+    assert!(
+        n_told > n_seeds * 5,
+        "the faults must not be all that happens: {n_told}"
+    );
+    eprintln!("{n_seeds} seeds, {n_told} answers acknowledged");
 }
 
 #[test]

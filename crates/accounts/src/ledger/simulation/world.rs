@@ -208,7 +208,10 @@ impl ModelStore {
                 elsewhere,
             });
         }
-        let recalled = self.purses.iter().filter(|(_, purse)| purse.recall_until_ms > now_ms);
+        let recalled = self
+            .purses
+            .iter()
+            .filter(|(_, purse)| purse.recall_until_ms > now_ms);
         outcome.recalled = recalled.map(|(name, _)| name.clone()).collect();
         Ok(outcome)
     }
@@ -224,7 +227,10 @@ impl ModelStore {
     }
 
     fn take_from_lease(&mut self, replica: &str, purse: &str, amount: i64) {
-        let lease = self.leases.entry((replica.to_owned(), purse.to_owned())).or_default();
+        let lease = self
+            .leases
+            .entry((replica.to_owned(), purse.to_owned()))
+            .or_default();
         let amount = amount.min(*lease);
         *lease -= amount;
         if let Some(purse) = self.purses.get_mut(purse) {
@@ -245,12 +251,20 @@ impl ModelStore {
     pub(super) fn check_rows(&self) {
         for (name, purse) in &self.purses {
             let of_purse = self.usage.values().filter(|usage| usage.purses.contains(name));
-            assert_eq!(purse.spent, of_purse.map(|usage| usage.cost.0).sum::<i64>(), "{name}");
+            assert_eq!(
+                purse.spent,
+                of_purse.map(|usage| usage.cost.0).sum::<i64>(),
+                "{name}"
+            );
         }
         for usage in self.usage.values() {
             assert!(usage.cost <= usage.hold, "{usage:?}");
             let is_free = usage.status == crate::ledger::record::Status::Failed;
-            let cost = if is_free { 0 } else { usage.price.cost(usage.tokens).0 };
+            let cost = if is_free {
+                0
+            } else {
+                usage.price.cost(usage.tokens).0
+            };
             assert_eq!(usage.cost.0, cost);
         }
     }
