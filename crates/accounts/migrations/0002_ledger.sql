@@ -160,17 +160,6 @@ CREATE TABLE audit (
     hash   BLOB    NOT NULL
 ) STRICT;
 
-CREATE TABLE idempotency (
-    project_id TEXT    NOT NULL,
-    name       TEXT    NOT NULL,
-    body_hash  BLOB    NOT NULL,
-    state      TEXT    NOT NULL CHECK (state IN ('running', 'done', 'streamed')),
-    status     INTEGER NOT NULL,
-    answer     BLOB    NOT NULL,
-    expires_at INTEGER NOT NULL,
-    PRIMARY KEY (project_id, name)
-) STRICT, WITHOUT ROWID;
-
 CREATE TRIGGER caps_inserted AFTER INSERT ON caps BEGIN UPDATE revision SET number = number + 1; END;
 CREATE TRIGGER caps_updated AFTER UPDATE ON caps BEGIN UPDATE revision SET number = number + 1; END;
 CREATE TRIGGER caps_deleted AFTER DELETE ON caps BEGIN UPDATE revision SET number = number + 1; END;

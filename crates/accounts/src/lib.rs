@@ -49,7 +49,7 @@ pub use ledger::{Hold, HoldError, Ledger, NotSafe, Status, Usage, UsageId};
 pub use limits::{Cap, KeyScope, KeyTerms, ProjectLimits, Rates, Scope, TeamTerms, Terms, Tier};
 pub use manage::{
     AuditInfo, Balance, CapInfo, CreditInfo, CreditKind, CreditRequest, ManageError, MemberInfo, PriceInfo,
-    ProjectInfo, TeamChange, TeamInfo,
+    ProjectInfo, ServerInfo, TeamChange, TeamInfo,
 };
 pub use money::{Nanos, Price, Tokens};
 pub use network::{Network, NetworkError};

@@ -10,7 +10,8 @@ use crate::limits::{ProjectLimits, Rates, Scope, TeamTerms, Tier};
 use crate::money::{Nanos, Price};
 use crate::project::is_name;
 use crate::store::StoreError;
-use crate::store::manage::{Change, CreditChange};
+use crate::store::credit::CreditChange;
+use crate::store::manage::Change;
 
 const MAX_TEXT_CHARS: usize = 500;
 const MAX_LIST: usize = 1_000;
@@ -174,6 +175,19 @@ pub struct CapInfo {
     pub spent: Nanos,
 }
 
+/// A server that works, or has worked, on this database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerInfo {
+    /// The name of its data directory.
+    pub id: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it last told the database something.
+    pub heard_at: Timestamp,
+    /// Credit that it was lent and has not told the end of.
+    pub lent: Nanos,
+}
+
 /// A version of a price in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PriceInfo {
@@ -240,6 +254,11 @@ impl Accounts {
     /// The people of a team, by name.
     pub async fn members(&self, team: &str) -> Result<Vec<MemberInfo>, ManageError> {
         self.books().members(team).await
+    }
+
+    /// Whether a person may change everything on this server.
+    pub async fn is_operator(&self, person: &crate::Person) -> Result<bool, StoreError> {
+        self.books().is_operator(&person.id).await
     }
 
     /// Puts a person into a team, or changes their role in it. Whoever is not known yet comes into being, with this team as
@@ -395,6 +414,18 @@ impl Accounts {
     /// Every cap that is set.
     pub async fn caps(&self) -> Result<Vec<CapInfo>, StoreError> {
         self.books().caps(self.now()).await
+    }
+
+    /// The servers of this database.
+    pub async fn servers(&self) -> Result<Vec<ServerInfo>, StoreError> {
+        self.books().servers().await
+    }
+
+    /// Takes back what a server was lent that is gone for good: with its data directory, what it has not told is lost.
+    /// Should it still run, it is turned away and admits nothing more.
+    pub async fn release_server(&self, actor: &str, id: &str) -> Result<(), ManageError> {
+        let change = self.change(actor, "server.release", id, &Json::Null);
+        self.books().release_server(&change).await
     }
 
     /// Adds a version of a model's price, from a moment on that has not been yet. `price.version` is not looked at.

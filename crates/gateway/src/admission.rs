@@ -10,12 +10,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokenmill_accounts::{AuthError, Caller, Project};
+use tokenmill_accounts::{AuthError, Caller, KeyScope, Project};
 use tokio::sync::Notify;
 
 use crate::App;
 use crate::error::ApiError;
 use crate::observe::Record;
+use crate::serve::Peer;
 
 /// Names who pays: `team/project`.
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
@@ -31,11 +32,48 @@ pub(crate) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
                     &format!("{}/{}", caller.team.name, caller.project.name),
                 );
             }
+            if let Err(error) = may_enter(&app, &caller, &request) {
+                return error.into_response();
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// Rules that hold for a caller whatever they ask: where they may come from, and whether their team is switched on.
+fn may_enter(app: &App, caller: &Caller, request: &Request) -> Result<(), ApiError> {
+    let country = country(app, request.headers());
+    let is_denied = |denied: &String| country.is_some_and(|country| denied.eq_ignore_ascii_case(country));
+    if app.options.denied_countries.iter().any(is_denied) {
+        return Err(ApiError::country_not_supported());
+    }
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    if !caller.terms.key.allows_address(peer) {
+        return Err(ApiError::unauthorized("network_not_allowed"));
+    }
+    if caller.terms.team.is_disabled && !caller.terms.has_scope(KeyScope::Admin) {
+        return Err(ApiError::team_disabled());
+    }
+    Ok(())
+}
+
+fn country<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
+    let name = &app.options.country_header;
+    if name.is_empty() {
+        return None;
+    }
+    headers.get(name)?.to_str().ok()
+}
+
+/// The key must be good for this.
+pub(crate) fn check_scope(caller: &Caller, scope: KeyScope) -> Result<(), ApiError> {
+    if caller.terms.has_scope(scope) {
+        return Ok(());
+    }
+    let detail = format!("the key has not the scope {}", scope.name());
+    Err(ApiError::unauthorized("scope_not_granted").with_detail(detail))
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
@@ -128,17 +166,18 @@ impl InFlight {
     /// One more request of this project whose body is read. As many as could be admitted for one model may be read
     /// together, so that callers without an answer cannot fill the memory with bodies.
     pub(crate) fn read(self: &Arc<Self>, project: &Project) -> Result<Permit, Concurrency> {
-        self.take(project, None, 1)
+        self.take(project, None, 1, self.limit)
     }
 
-    /// `n` more sequences of this project for this model.
+    /// `n` more sequences of this project for this model, at most `limit` together.
     pub(crate) fn admit(
         self: &Arc<Self>,
         project: &Project,
         model: &str,
         n: usize,
+        limit: usize,
     ) -> Result<Permit, Concurrency> {
-        self.take(project, Some(model.to_owned()), n)
+        self.take(project, Some(model.to_owned()), n, limit)
     }
 
     fn take(
@@ -146,6 +185,7 @@ impl InFlight {
         project: &Project,
         model: Option<String>,
         n: usize,
+        limit: usize,
     ) -> Result<Permit, Concurrency> {
         let place = Place {
             project_id: project.id.clone(),
@@ -153,11 +193,8 @@ impl InFlight {
         };
         let mut counts = self.lock();
         let n_before = counts.places.get(&place).copied().unwrap_or(0);
-        let n_left = self.limit.saturating_sub(n_before);
-        let concurrency = |remaining| Concurrency {
-            limit: self.limit,
-            remaining,
-        };
+        let n_left = limit.saturating_sub(n_before);
+        let concurrency = |remaining| Concurrency { limit, remaining };
         if n > n_left {
             return Err(concurrency(n_left));
         }
@@ -172,8 +209,10 @@ impl InFlight {
         })
     }
 
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
+    /// How many of a project's sequences may be in flight for one model: the server's limit, or the project's own where
+    /// that is lower.
+    pub(crate) fn limit(&self, own: Option<u32>) -> usize {
+        own.map_or(self.limit, |own| self.limit.min(own as usize))
     }
 
     /// Waits until nothing is in flight.
@@ -262,7 +301,7 @@ mod tests {
     fn sequences_are_counted_by_project_and_model_and_come_back() {
         let in_flight = Arc::new(InFlight::new(4));
         let left = |remaining| Concurrency { limit: 4, remaining };
-        let admit = |name, model, n| in_flight.admit(&project(name), model, n);
+        let admit = |name, model, n| in_flight.admit(&project(name), model, n, 4);
         let first = admit("p", "m", 1).expect("one of four");
         let second = admit("p", "m", 2).expect("three of four");
         assert_eq!((first.concurrency, second.concurrency), (left(3), left(1)));

@@ -4,12 +4,14 @@
 //! response and never in it.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenmill_inference::{InferenceError, InvalidRequest};
 
 use crate::admission::Concurrency;
+use crate::catalogue::successor_link;
+use crate::rates::Standing;
 
 /// An answer other than success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +26,10 @@ pub(crate) struct ApiError {
     detail: Option<String>,
     /// Seconds, measured; `None` where nothing has been measured yet.
     retry_after_s: Option<u64>,
-    /// The limit that was reached; boxed, for errors are returned everywhere and few have one.
-    concurrency: Option<Box<Concurrency>>,
+    /// Headers that go with it; boxed, for errors are returned everywhere and few have any.
+    headers: Option<Box<HeaderMap>>,
+    /// What to use instead.
+    replacement: Option<String>,
 }
 
 /// The log's half of an error, beside the response.
@@ -48,6 +52,8 @@ struct ErrorFields<'a> {
     kind: &'a str,
     param: Option<&'a str>,
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacement: Option<&'a str>,
 }
 
 impl ApiError {
@@ -59,13 +65,24 @@ impl ApiError {
             message: message.into(),
             detail: None,
             retry_after_s: None,
-            concurrency: None,
+            headers: None,
+            replacement: None,
+        }
+    }
+
+    fn with_headers(self, describe: impl FnOnce(&mut HeaderMap)) -> ApiError {
+        let mut headers = self.headers.unwrap_or_default();
+        describe(&mut headers);
+        ApiError {
+            headers: Some(headers),
+            ..self
         }
     }
 
     /// OpenAI's `type`.
     fn kind(&self) -> &'static str {
         match self.status.as_u16() {
+            402 => "insufficient_quota",
             429 => "rate_limit_error",
             500.. => "server_error",
             _ => "invalid_request_error",
@@ -100,6 +117,83 @@ impl ApiError {
         let error = ApiError::new(StatusCode::NOT_FOUND, "model_not_found", not_found);
         ApiError {
             param: Some("model".into()),
+            ..error
+        }
+    }
+
+    /// 404: the model's life is over; with what lives in its place.
+    pub(crate) fn retired_model(replacement: Option<&str>) -> ApiError {
+        let error = ApiError {
+            code: "model_retired",
+            replacement: replacement.map(str::to_owned),
+            ..ApiError::unknown_model()
+        };
+        error.with_headers(|headers| {
+            let link = replacement.and_then(successor_link);
+            headers.extend(link.map(|link| (header::LINK, link)));
+        })
+    }
+
+    /// 402: credit or a cap does not reach; `n_affordable` tokens would.
+    pub(crate) fn out_of_money(code: &'static str, n_affordable: u64) -> ApiError {
+        let message = "You exceeded your current quota, please check your plan and billing details";
+        let error = ApiError::new(StatusCode::PAYMENT_REQUIRED, code, message);
+        if n_affordable == 0 {
+            return error;
+        }
+        let name = HeaderName::from_static("x-affordable-completion-tokens");
+        let error = error.with_headers(|headers| {
+            headers.insert(name, HeaderValue::from(n_affordable));
+        });
+        ApiError {
+            param: Some("max_completion_tokens".into()),
+            ..error
+        }
+    }
+
+    /// 403: the operator's rule about countries.
+    pub(crate) fn country_not_supported() -> ApiError {
+        let message = "Country, region, or territory not supported";
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            "unsupported_country_region_territory",
+            message,
+        )
+    }
+
+    /// 403: the team is switched off.
+    pub(crate) fn team_disabled() -> ApiError {
+        let message = "The inference gateway is not enabled for your organization";
+        ApiError::new(StatusCode::FORBIDDEN, "inference_not_enabled", message)
+    }
+
+    /// 403: whoever manages may not do this.
+    pub(crate) fn not_permitted(message: &str) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, "not_permitted", message)
+    }
+
+    /// 404: something managed is not there.
+    pub(crate) fn not_found(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 409: something managed is there already.
+    pub(crate) fn exists(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::CONFLICT, "already_exists", message)
+    }
+
+    /// 503: what would be used could not be accounted for.
+    pub(crate) fn unaccountable(detail: String) -> ApiError {
+        ApiError::overloaded("accounting_unavailable", Some(1)).with_detail(detail)
+    }
+
+    /// 429: too often within a minute.
+    pub(crate) fn too_often(standing: Standing) -> ApiError {
+        let message = "Concurrency limit reached for requests";
+        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, standing.code(), message);
+        let error = error.with_headers(|headers| standing.alone().describe(headers));
+        ApiError {
+            retry_after_s: Some((standing.wait_s.ceil() as u64).max(1)),
             ..error
         }
     }
@@ -153,11 +247,8 @@ impl ApiError {
             "concurrency_limit_reached",
             message,
         );
-        ApiError {
-            retry_after_s,
-            concurrency: Some(Box::new(concurrency)),
-            ..error
-        }
+        let error = error.with_headers(|headers| concurrency.describe(headers));
+        ApiError { retry_after_s, ..error }
     }
 
     /// 500: our fault; the log has the detail under the request id.
@@ -200,7 +291,8 @@ impl ApiError {
             InferenceError::Overloaded => ApiError::overloaded("engine_overloaded", retry_after_s),
             InferenceError::ShuttingDown => ApiError::overloaded("shutting_down", None),
             InferenceError::Failed(detail) => ApiError::overloaded("engine_failed", None).with_detail(detail),
-            InferenceError::NotAdmitted => ApiError::server_error("a payer refused without saying why"),
+            InferenceError::Revoked => ApiError::unauthorized("revoked_api_key"),
+            InferenceError::NotAdmitted => ApiError::unaccountable("usage could not be written down".into()),
             InferenceError::Fault(detail) => ApiError::server_error(detail),
         }
     }
@@ -219,6 +311,7 @@ impl ApiError {
             kind: self.kind(),
             param: self.param.as_deref(),
             code: self.code,
+            replacement: self.replacement.as_deref(),
         };
         ErrorBody { error: fields }
     }
@@ -245,8 +338,8 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(concurrency) = &self.concurrency {
-            concurrency.describe(headers);
+        if let Some(more) = &self.headers {
+            headers.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750: the error attribute only when a token was presented at all.

@@ -9,17 +9,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokenmill_accounts::Caller;
-use tokenmill_inference::{CacheScope, Draft, InferenceError};
+use tokenmill_accounts::{Caller, KeyScope};
+use tokenmill_inference::{CacheScope, Draft, InferenceError, PaidBy};
 
 use crate::App;
-use crate::admission::{Permit, wait_for_a_place_s};
+use crate::admission::{Permit, check_scope, wait_for_a_place_s};
 use crate::body::{Holding, read_json};
+use crate::catalogue::Offer;
 use crate::error::ApiError;
 use crate::observe::{Record, RequestId};
+use crate::paying::{Account, paid};
 use crate::stream::{Answer, Folded, Frames};
 
 /// Bodies over this are parsed where they do not hold up other requests.
@@ -113,38 +115,48 @@ impl Asked {
         let app = self.app;
         draft.id = self.request_id;
         draft.cache_scope = CacheScope(app.accounts.cache_scope(&self.caller.project, cache_salt));
+        check_scope(&self.caller, KeyScope::Inference)?;
+        let (model, n_choices) = (draft.model.clone(), draft.n);
+        let offer = Offer::find(&app, &self.caller, &model).await?;
+        let (charged, standings) = app.rates.admit(&self.caller).map_err(ApiError::too_often)?;
+        let usage = app.accounts.usage(&self.caller, &model, offer.price);
+        let account = Arc::new(Account::new(app.accounts.clone(), app.ledger.clone(), usage, charged));
+        draft.paid_by = PaidBy::new(account.clone());
         let request = draft.check()?;
-        let (model, n_choices) = (request.model.clone(), request.n);
-        if app.models.model(&model).is_none() {
-            return Err(ApiError::unknown_model());
-        }
         self.record.model(&model);
         let permit = admit(&app, &self.caller, &model, n_choices)?;
         drop(self.reading);
-        let events = app
-            .models
-            .start(request)
-            .await
-            .map_err(|error| refuse(&app, &model, error))?;
+        let started = app.models.start(request).await;
+        let events = started.map_err(|error| {
+            account.fail();
+            account.take_refusal().unwrap_or_else(|| refuse(&app, &model, error))
+        })?;
+        let events = paid(events, account);
         let answer = Answer::begin(self.record.watch(events), app.keep_alive()).await?;
+        let mut notices = HeaderMap::new();
+        standings.describe(&mut notices);
+        offer.describe(&mut notices);
+        permit.concurrency.describe(&mut notices);
         Ok(Running {
             model,
             n_choices,
             answer,
             keep_alive: app.keep_alive(),
             permit,
+            notices,
         })
     }
 }
 
 fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Result<Permit, ApiError> {
-    let (n, limit) = (n_choices as usize, app.in_flight.limit());
+    let limit = app.in_flight.limit(caller.terms.project.concurrency);
+    let n = n_choices as usize;
     if n > limit {
         let message = format!("'n' is {n}; at most {limit} choices may be in flight together here");
         return Err(ApiError::parameter("invalid_value", "n", message));
     }
     app.in_flight
-        .admit(&caller.project, model, n)
+        .admit(&caller.project, model, n, limit)
         .map_err(|concurrency| {
             // `n` sequences must end before this request fits.
             let wait_s = wait_for_a_place_s(app.metrics.mean_duration_s(model), (limit / n.max(1)) as u64);
@@ -169,6 +181,8 @@ pub(crate) struct Running {
     answer: Answer,
     keep_alive: Duration,
     permit: Permit,
+    /// Headers about limits and the model's life.
+    notices: HeaderMap,
 }
 
 impl Running {
@@ -179,7 +193,7 @@ impl Running {
     ) -> Result<Response, ApiError> {
         let folded = self.answer.fold(self.n_choices as usize).await?;
         let mut response = Json(write(folded)).into_response();
-        self.permit.concurrency.describe(response.headers_mut());
+        response.headers_mut().extend(self.notices);
         Ok(response.map(|body| Holding::wrap(body, self.permit)))
     }
 
@@ -195,7 +209,7 @@ impl Running {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         // nginx buffers answers by default, which would hold a stream back.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        self.permit.concurrency.describe(headers);
+        headers.extend(self.notices);
         response.map(|_| Holding::wrap(body, self.permit))
     }
 }

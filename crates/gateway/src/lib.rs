@@ -12,6 +12,9 @@ mod reference;
 mod generate;
 
 mod admission;
+mod catalogue;
+mod paying;
+mod rates;
 
 mod stream;
 mod tokens;
@@ -30,10 +33,10 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use tokenmill_accounts::Accounts;
+use tokenmill_accounts::{Accounts, Ledger};
 use tokenmill_inference::Router as Models;
 
-pub use endpoints::{Access, ROUTES, Route};
+pub use endpoints::{Access, MANAGE_ROUTES, ManageRoute, ROUTES, Route};
 pub use parameters::{Group, Origin, Parameter, Rule};
 pub use reference::parameters_page;
 pub use serve::{ServeOptions, serve};
@@ -41,6 +44,7 @@ pub use serve::{ServeOptions, serve};
 use admission::InFlight;
 use error::ApiError;
 use observe::metrics::Metrics;
+use rates::RateLimiter;
 
 /// What an operator can choose about the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -55,6 +59,10 @@ pub struct Options {
     pub max_in_flight: usize,
     /// Seconds without text after which a stream gets a comment, so that proxies keep it.
     pub keep_alive_s: u64,
+    /// The header in which a trusted proxy tells the caller's country, in two letters; empty for none.
+    pub country_header: String,
+    /// Countries whose callers are refused. Needs `country_header`; a caller whose country is not told is let in.
+    pub denied_countries: Vec<String>,
 }
 
 impl Default for Options {
@@ -64,6 +72,8 @@ impl Default for Options {
             body_timeout_s: 60,
             max_in_flight: 128,
             keep_alive_s: 15,
+            country_header: String::new(),
+            denied_countries: Vec::new(),
         }
     }
 }
@@ -77,6 +87,8 @@ pub struct Gateway {
 /// What all handlers share.
 struct App {
     accounts: Accounts,
+    ledger: Ledger,
+    rates: Arc<RateLimiter>,
     models: Models,
     options: Options,
     in_flight: Arc<InFlight>,
@@ -91,15 +103,17 @@ impl App {
 }
 
 impl Gateway {
-    /// Callers from `accounts`, answers from `models`.
+    /// Callers from `accounts`, who pay through its `ledger`; answers from `models`.
     #[must_use]
-    pub fn new(accounts: Accounts, models: Models, options: Options) -> Gateway {
+    pub fn new(accounts: Accounts, ledger: Ledger, models: Models, options: Options) -> Gateway {
         let metrics = Arc::new(Metrics::new(models.models().map(|card| card.id.as_str())));
         let in_flight = Arc::new(InFlight::new(options.max_in_flight));
         let is_draining = AtomicBool::new(false);
         Gateway {
             app: Arc::new(App {
                 accounts,
+                ledger,
+                rates: Arc::default(),
                 models,
                 options,
                 in_flight,
@@ -125,6 +139,12 @@ impl Gateway {
                     .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
                     .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));
             }
+            router = router.route(route.path, handler);
+        }
+        for route in MANAGE_ROUTES {
+            let handler = (route.handler)()
+                .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
+                .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));
             router = router.route(route.path, handler);
         }
         router

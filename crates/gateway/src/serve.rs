@@ -5,12 +5,15 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use crate::Gateway;
+
+/// Who is at the other end of the connection, in a request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Headers of one request.
 pub(crate) const MAX_HEADERS: usize = 100;
@@ -117,7 +124,7 @@ impl Server {
         // Never closed, so acquiring a place cannot fail.
         while let Ok(place) = self.places.clone().acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => self.spawn(stream, place, connections),
+                Ok((stream, peer)) => self.spawn(stream, peer.ip(), place, connections),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
@@ -127,7 +134,13 @@ impl Server {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, place: OwnedSemaphorePermit, connections: &GracefulShutdown) {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        place: OwnedSemaphorePermit,
+        connections: &GracefulShutdown,
+    ) {
         // Each token is a small packet that must not wait for the next one.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "set_nodelay");
@@ -137,7 +150,11 @@ impl Server {
             limit: self.stall_timeout,
             timer: None,
         });
-        let service = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.call(request)
+        });
         let connection = connections.watch(self.http.serve_connection(stream, service));
         tokio::spawn(async move {
             // Callers that leave are the common case; what their requests came to is in the request's own line.

@@ -128,6 +128,9 @@ pub enum InferenceError {
     /// Who pays has said no, and knows why.
     #[error("the payer has not admitted the request")]
     NotAdmitted,
+    /// Whoever asked may no longer.
+    #[error("the request's key was revoked")]
+    Revoked,
     /// The queue is full.
     #[error("the queue is full")]
     Overloaded,

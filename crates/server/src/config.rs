@@ -35,6 +35,8 @@ const OTHER_VARIABLES: &[&str] = &[
 pub(crate) struct Config {
     pub(crate) listen: String,
     pub(crate) data_dir: PathBuf,
+    /// The URL of a shared database; empty for one in the data folder.
+    pub(crate) database: String,
     pub(crate) models: Vec<String>,
     /// `None` takes one per core that this process may use.
     pub(crate) threads: Option<NonZeroUsize>,
@@ -53,6 +55,7 @@ impl Default for Config {
         Config {
             listen: "127.0.0.1:8080".to_owned(),
             data_dir: default_data_dir(),
+            database: String::new(),
             models: Vec::new(),
             threads: None,
             context: None,

@@ -572,41 +572,47 @@ impl Book {
             purse.used_at_ms = 0;
         }
     }
-
-    /// What must hold between any two calls; the fault where it does not.
-    #[cfg(test)]
-    pub(crate) fn check_integrity(&self) -> Result<(), String> {
-        let mut held: BTreeMap<&String, i64> = BTreeMap::new();
-        for open in self.open.values() {
-            for purse in purses_of(&open.usage) {
-                *held.entry(purse).or_default() += open.usage.hold.0;
-            }
-        }
-        let mut unposted: BTreeMap<&String, i64> = BTreeMap::new();
-        for ended in self.ended.values() {
-            for purse in purses_of(&ended.usage) {
-                *unposted.entry(purse).or_default() += ended.usage.charge().0;
-            }
-        }
-        for (name, purse) in &self.purses {
-            let expected = (
-                held.get(name).copied().unwrap_or(0),
-                unposted.get(name).copied().unwrap_or(0),
-            );
-            if (purse.held, purse.unposted) != expected {
-                return Err(format!(
-                    "{name}: {purse:?}, but held and unposted are {expected:?}"
-                ));
-            }
-            if purse.free + purse.unposted < 0 && !self.is_unsure {
-                return Err(format!("{name}: {purse:?}"));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The purses that a request's hold lies in; none where it holds nothing.
 fn purses_of(usage: &Usage) -> &[String] {
     if usage.hold.0 == 0 { &[] } else { &usage.purses }
+}
+
+#[cfg(test)]
+mod integrity {
+    use super::*;
+
+    impl Book {
+        /// What must hold between any two calls; the fault where it does not.
+        pub(crate) fn check_integrity(&self) -> Result<(), String> {
+            let mut held: BTreeMap<&String, i64> = BTreeMap::new();
+            for open in self.open.values() {
+                for purse in purses_of(&open.usage) {
+                    *held.entry(purse).or_default() += open.usage.hold.0;
+                }
+            }
+            let mut unposted: BTreeMap<&String, i64> = BTreeMap::new();
+            for ended in self.ended.values() {
+                for purse in purses_of(&ended.usage) {
+                    *unposted.entry(purse).or_default() += ended.usage.charge().0;
+                }
+            }
+            for (name, purse) in &self.purses {
+                let expected = (
+                    held.get(name).copied().unwrap_or(0),
+                    unposted.get(name).copied().unwrap_or(0),
+                );
+                if (purse.held, purse.unposted) != expected {
+                    return Err(format!(
+                        "{name}: {purse:?}, but held and unposted are {expected:?}"
+                    ));
+                }
+                if purse.free + purse.unposted < 0 && !self.is_unsure {
+                    return Err(format!("{name}: {purse:?}"));
+                }
+            }
+            Ok(())
+        }
+    }
 }

@@ -6,7 +6,9 @@ mod schema;
 pub(crate) mod people;
 
 pub(crate) mod exchange;
+mod purses;
 
+pub(crate) mod credit;
 pub(crate) mod manage;
 
 pub(crate) mod report;

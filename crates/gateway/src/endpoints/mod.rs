@@ -2,8 +2,11 @@
 
 mod chat_completions;
 mod health;
+mod manage;
 mod metrics;
 mod models;
+
+pub use manage::{MANAGE_ROUTES, ManageRoute};
 
 use std::sync::Arc;
 

@@ -183,7 +183,7 @@ async fn parameters_reach_the_upstream() {
     let changes = json!({"temperature": 0.5, "seed": 7, "max_tokens": 9, "stop": "END", "top_p": null});
     let call = server.chat(&changes).header("x-request-id", "mine-1");
     assert_eq!(call.send(server.at).await.status, 200);
-    let other_key = server.accounts.create_key(&Default::default()).await;
+    let other_key = server.accounts.create_key("test", &Default::default()).await;
     assert!(other_key.is_err(), "a key needs a name");
     let requests = upstream.requests.lock().expect("not poisoned");
     let request = &requests[0];

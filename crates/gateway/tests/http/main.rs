@@ -11,5 +11,6 @@ mod answers;
 mod limits;
 mod local;
 mod parameters;
+mod money;
 mod refusals;
 mod routes;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokenmill_inference::{
-    Event, EventStream, FinishReason, InferenceError, ModelCard, Request, Started, Upstream, UpstreamStats,
-    Usage,
+    Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, Request, Started, Upstream, UpstreamStats,
+    Usage, WorstCase,
 };
 use tokio::sync::watch;
 
@@ -127,19 +127,34 @@ impl Upstream for Scripted {
 
     fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>> {
         let steps = (self.script)(&request);
+        let paid_by = request.paid_by.clone();
+        let worst = WorstCase {
+            n_prompt: 7,
+            max_tokens: request.max_tokens.map_or(4089, u64::from),
+            n_choices: request.n,
+            is_max_set: request.max_tokens.is_some(),
+        };
         self.requests.lock().expect("not poisoned").push(request);
         self.n_live.fetch_add(1, Ordering::SeqCst);
         let live = Live(self.n_live.clone());
         Box::pin(async move {
-            let steps = futures::stream::iter(steps?).take_while(|step| {
+            let steps = steps?;
+            paid_by.admit(worst).await.map_err(|NotAdmitted| InferenceError::NotAdmitted)?;
+            let steps = futures::stream::iter(steps).take_while(|step| {
                 let goes_on = !matches!(step, Step::Stop);
                 async move { goes_on }
             });
             Ok(EventStream::new(steps.filter_map(move |step| {
                 let _ = &live;
+                let paid_by = paid_by.clone();
                 async move {
                     match step {
-                        Step::Say(event) => Some(Ok(event)),
+                        Step::Say(event) => {
+                            if let Event::Text { .. } = event {
+                                paid_by.generated(1);
+                            }
+                            Some(Ok(event))
+                        }
                         Step::Fail(error) => Some(Err(error)),
                         Step::Wait(mut go) => {
                             go.wait_for(|go| *go).await.expect("the test is still there");

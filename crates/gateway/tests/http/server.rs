@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokenmill_accounts::Accounts;
+use tokenmill_accounts::{Accounts, Ledger};
 use tokenmill_gateway::{Gateway, Options, ServeOptions, serve};
 use tokenmill_inference::{Router, Upstream};
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ pub(crate) struct TestServer {
     pub(crate) team: String,
     pub(crate) gateway: Gateway,
     pub(crate) accounts: Accounts,
+    pub(crate) ledger: Ledger,
     end: Option<oneshot::Sender<()>>,
     serving: JoinHandle<usize>,
     _data: TempDir,
@@ -43,7 +44,8 @@ impl TestServer {
         let first = accounts.ensure_first().await.expect("a first start");
         let key = first.key.expect("made now").expose().to_owned();
         let models = Router::new(vec![upstream]).expect("names are unique");
-        let gateway = Gateway::new(accounts.clone(), models, options);
+        let ledger = accounts.start_ledger().await.expect("nobody else uses the folder");
+        let gateway = Gateway::new(accounts.clone(), ledger.clone(), models, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
         let (end, ended) = oneshot::channel::<()>();
@@ -60,6 +62,7 @@ impl TestServer {
             team: first.team,
             gateway,
             accounts,
+            ledger,
             end: Some(end),
             serving,
             _data: data,

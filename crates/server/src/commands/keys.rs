@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
-use tokenmill_accounts::{Accounts, KeyError, KeyInfo, KeyRequest, Timestamp};
+use tokenmill_accounts::{
+    KeyError, KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp,
+};
 
-use super::{Output, block_on, resolve};
-use crate::config::{Config, Group, flags, parse_seconds};
+use super::{ACTOR, Output, block_on, open_accounts, resolve};
+use crate::config::{Group, flags, parse_seconds};
 use crate::failure::Failure;
-
-/// Who made a change, in the audit log.
-const ACTOR: &str = "command line";
 
 const LONG_ABOUT: &str = "\
 Makes, lists and revokes the keys that callers present. They are in the data folder: these commands work with the \
@@ -23,7 +23,8 @@ pub(super) fn cli() -> Command {
         .action(ArgAction::SetTrue)
         .help("Print JSON instead of text");
     Command::new("keys")
-        .about("Make, list and revoke keys")
+        .visible_alias("key")
+        .about("Make, list, rotate and revoke keys")
         .long_about(LONG_ABOUT)
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -34,6 +35,7 @@ pub(super) fn cli() -> Command {
                 .arg(json)
                 .args(flags(&[Group::Data])),
         )
+        .subcommand(rotate_cli().args(flags(&[Group::Data])))
         .subcommand(revoke_cli().args(flags(&[Group::Data])))
 }
 
@@ -60,30 +62,101 @@ fn create_cli() -> Command {
                 .value_parser(parse_seconds)
                 .help("The key is refused after this time, such as 12h or 90d; without it, never"),
         )
+        .args(terms_args())
+}
+
+fn terms_args() -> [Arg; 5] {
+    let list = |id: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(id)
+            .long(id)
+            .value_name(value_name)
+            .action(ArgAction::Append)
+            .help(help)
+    };
+    let rate = |id: &'static str, help: &'static str| {
+        Arg::new(id)
+            .long(id)
+            .value_name("N")
+            .value_parser(value_parser!(u32).range(1..))
+            .help(help)
+    };
+    let scopes = PossibleValuesParser::new(KeyScope::ALL.map(KeyScope::name));
+    [
+        list(
+            "scope",
+            "SCOPE",
+            "What it is good for; may be repeated. Without it: inference, models:read and usage:read",
+        )
+        .value_parser(scopes),
+        list("allow-model", "ID", "A model that it may ask, and no other that is not named; may be repeated"),
+        list("allow-network", "CIDR", "A network that it may come from, as in 203.0.113.0/24; may be repeated")
+            .value_parser(value_parser!(Network)),
+        rate("requests-per-minute", "Requests within a minute"),
+        rate("tokens-per-minute", "Tokens within a minute, prompts and answers together"),
+    ]
+}
+
+fn terms(matches: &ArgMatches) -> KeyTerms {
+    let mut terms = KeyTerms::default();
+    if let Some(scopes) = matches.get_many::<String>("scope") {
+        terms.scopes = scopes.filter_map(|name| KeyScope::from_name(name)).collect();
+    }
+    terms.allowed_models = matches.get_many("allow-model").map(|models| models.cloned().collect());
+    terms.allowed_networks = matches.get_many("allow-network").map(|list| list.copied().collect());
+    terms.rates = Rates {
+        requests_per_minute: matches.get_one("requests-per-minute").copied(),
+        tokens_per_minute: matches.get_one("tokens-per-minute").copied(),
+    };
+    terms
+}
+
+fn key_arg() -> Arg {
+    Arg::new("key")
+        .value_name("KEY")
+        .required(true)
+        .help("The key's id, as the list shows it, or the key itself")
+}
+
+fn rotate_cli() -> Command {
+    Command::new("rotate")
+        .about("Give a key a new secret and print it; the old one works on for a while")
+        .arg(key_arg())
+        .arg(
+            Arg::new("overlap")
+                .long("overlap")
+                .value_name("TIME")
+                .default_value("24h")
+                .value_parser(parse_seconds)
+                .help("For so long the old secret goes on to work"),
+        )
 }
 
 fn revoke_cli() -> Command {
-    Command::new("revoke").about("Refuse a key from now on").arg(
-        Arg::new("key")
-            .value_name("KEY")
-            .required(true)
-            .help("The key's id, as the list shows it, or the key itself"),
-    )
+    Command::new("revoke")
+        .about("Refuse a key from now on")
+        .arg(key_arg())
+        .arg(
+            Arg::new("cut-streams")
+                .long("cut-streams")
+                .action(ArgAction::SetTrue)
+                .help("End the answers that are running with it, too"),
+        )
 }
 
 pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("create", matches)) => block_on(create(matches, out)),
         Some(("list", matches)) => block_on(list(matches, out)),
+        Some(("rotate", matches)) => block_on(rotate(matches, out)),
         Some(("revoke", matches)) => block_on(revoke(matches, out)),
         _ => Err(Failure::usage(
-            "`tokenmill keys` needs one of create, list and revoke",
+            "`tokenmill keys` needs one of create, list, rotate and revoke",
         )),
     }
 }
 
 async fn create(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
-    let accounts = open(&resolve(matches)?).await?;
+    let accounts = open_accounts(&resolve(matches)?).await?;
     // So that a key can be made before the first start of the server. The key that this may make is not needed.
     accounts
         .ensure_first()
@@ -97,7 +170,7 @@ async fn create(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
         name: matches.get_one::<String>("name").cloned().unwrap_or_default(),
         person: matches.get_one::<String>("person").cloned(),
         expires_at: lifetime.map(|lifetime| accounts.now().after(lifetime)),
-        ..KeyRequest::default()
+        terms: terms(matches),
     };
     let created = accounts.create_key(ACTOR, &request).await.map_err(failure)?;
     accounts.close().await;
@@ -111,7 +184,7 @@ async fn create(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
 }
 
 async fn list(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
-    let accounts = open(&resolve(matches)?).await?;
+    let accounts = open_accounts(&resolve(matches)?).await?;
     let keys = accounts
         .list_keys()
         .await
@@ -154,17 +227,22 @@ async fn list(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn revoke(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
-    let accounts = open(&resolve(matches)?).await?;
+async fn rotate(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
+    let accounts = open_accounts(&resolve(matches)?).await?;
     let key = matches.get_one::<String>("key").cloned().unwrap_or_default();
-    let revoked = accounts.revoke_key(ACTOR, &key, false).await.map_err(failure)?;
+    let overlap = matches.get_one::<u64>("overlap").copied().unwrap_or_default();
+    let rotated = accounts.rotate_key(ACTOR, &key, Duration::from_secs(overlap));
+    let secret = rotated.await.map_err(failure)?;
     accounts.close().await;
-    Ok(writeln!(out, "{} is revoked.", revoked.redacted())?)
+    Ok(writeln!(out, "{}", secret.expose())?)
 }
 
-async fn open(config: &Config) -> Result<Accounts, Failure> {
-    let opened = Accounts::open(&config.data_dir).await;
-    opened.map_err(|error| Failure::new(format!("the data folder cannot be used: {error}")))
+async fn revoke(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
+    let accounts = open_accounts(&resolve(matches)?).await?;
+    let key = matches.get_one::<String>("key").cloned().unwrap_or_default();
+    let revoked = accounts.revoke_key(ACTOR, &key, matches.get_flag("cut-streams")).await.map_err(failure)?;
+    accounts.close().await;
+    Ok(writeln!(out, "{} is revoked.", revoked.redacted())?)
 }
 
 fn failure(error: KeyError) -> Failure {
@@ -189,6 +267,7 @@ fn to_json(key: &KeyInfo) -> Value {
         "name": key.name,
         "person": key.person,
         "last_four": key.last_four,
+        "scopes": key.terms.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>(),
         "created_at": key.created_at.as_secs(),
         "expires_at": key.expires_at.map(Timestamp::as_secs),
         "revoked_at": key.revoked_at.map(Timestamp::as_secs),

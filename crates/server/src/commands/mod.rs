@@ -4,15 +4,22 @@ mod bench;
 mod chat;
 mod completions;
 mod config;
+mod credit;
 mod inspect;
 mod keys;
+mod ledger;
 mod man;
 mod models;
+mod money;
 mod serve;
+mod table;
+mod teams;
 
 use std::io::Write;
+use std::sync::Arc;
 
 use clap::{ArgMatches, Command};
+use tokenmill_accounts::{Accounts, SystemClock};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -40,6 +47,38 @@ const COMMANDS: &[Entry] = &[
     Entry {
         cli: keys::cli,
         run: keys::run,
+    },
+    Entry {
+        cli: teams::team_cli,
+        run: teams::run_team,
+    },
+    Entry {
+        cli: teams::member_cli,
+        run: teams::run_member,
+    },
+    Entry {
+        cli: teams::project_cli,
+        run: teams::run_project,
+    },
+    Entry {
+        cli: credit::cli,
+        run: credit::run,
+    },
+    Entry {
+        cli: money::cap_cli,
+        run: money::run_cap,
+    },
+    Entry {
+        cli: money::price_cli,
+        run: money::run_price,
+    },
+    Entry {
+        cli: ledger::usage_cli,
+        run: ledger::run_usage,
+    },
+    Entry {
+        cli: ledger::ledger_cli,
+        run: ledger::run_ledger,
     },
     Entry {
         cli: models::cli,
@@ -117,6 +156,16 @@ pub(crate) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
 /// What was chosen for a command by flags, variables and file.
 fn resolve(matches: &ArgMatches) -> Result<Config, Failure> {
     Ok(Config::resolve(matches, |name| std::env::var_os(name))?)
+}
+
+/// Who made a change, in the audit log.
+const ACTOR: &str = "command line";
+
+/// The accounts that were chosen: a shared database, or the one in the data folder.
+async fn open_accounts(config: &Config) -> Result<Accounts, Failure> {
+    let database = Some(config.database.as_str()).filter(|url| !url.is_empty());
+    let opened = Accounts::open_with(&config.data_dir, database, Arc::new(SystemClock)).await;
+    opened.map_err(|error| Failure::new(format!("the data folder cannot be used: {error}")))
 }
 
 /// Runs one asynchronous command to its end on this thread.

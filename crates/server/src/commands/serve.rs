@@ -11,7 +11,7 @@ use tokenmill_accounts::Accounts;
 use tokenmill_gateway::Gateway;
 use tokio::net::TcpListener;
 
-use super::{Output, resolve};
+use super::{Output, open_accounts, resolve};
 use crate::assemble::{self, Models};
 use crate::config::{Config, Group, flags, unknown_variables};
 use crate::failure::Failure;
@@ -22,6 +22,9 @@ use signals::Signals;
 
 /// How long threads that are not ours may take to notice the end.
 const RUNTIME_END: Duration = Duration::from_secs(1);
+
+/// How often there is a look at credit that has expired.
+const EXPIRY_ROUND: Duration = Duration::from_secs(60);
 
 const LONG_ABOUT: &str = "\
 Serves models over an OpenAI-compatible API. With nothing given it listens on 127.0.0.1:8080, keeps its data in the \
@@ -76,15 +79,18 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     let mut signals =
         Signals::new().map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
     let Models { router, engines } = assemble::models(config, specs)?;
-    let opened = Accounts::open(&config.data_dir).await;
-    let accounts =
-        opened.map_err(|error| Failure::new(format!("the data folder cannot be used: {error}")))?;
+    let accounts = open_accounts(config).await?;
+    let ledger = accounts
+        .start_ledger()
+        .await
+        .map_err(|error| Failure::new(format!("the data folder cannot be used: {error}")))?;
     let first = accounts
         .ensure_first()
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
 
-    let gateway = Gateway::new(accounts.clone(), router, config.gateway.clone());
+    tokio::spawn(expire_credit(accounts.clone()));
+    let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, config.gateway.clone());
     let banner = Banner {
         config,
         specs,
@@ -112,9 +118,20 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     for engine in engines {
         engine.shutdown();
     }
+    ledger.close().await;
     accounts.close().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Takes back credit that has expired, for as long as the server runs.
+async fn expire_credit(accounts: Accounts) {
+    loop {
+        if let Err(error) = accounts.expire_credit().await {
+            tracing::warn!(%error, "expired credit could not be taken back; it will be tried again");
+        }
+        tokio::time::sleep(EXPIRY_ROUND).await;
+    }
 }
 
 /// Ends the program at the next signal, whatever still runs.

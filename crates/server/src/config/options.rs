@@ -114,6 +114,17 @@ pub(crate) const OPTIONS: &[Opt] = &[
                folder: keys cannot be checked without the file `server-secret`.",
     },
     Opt {
+        key: "database",
+        flag: "database",
+        value_name: "URL",
+        group: Group::Data,
+        setting: Setting::Text(|config| &mut config.database),
+        help: "A Postgres database that several servers share, as in postgres://user@host/name\n\n\
+               Empty: a SQLite file in the data folder, for one server. Each server keeps a data folder of its own, for \
+               its usage log, with the same file `server-secret` in all of them. The connection is not encrypted: let it go \
+               over a private network.",
+    },
+    Opt {
         key: "model",
         flag: "model",
         value_name: "[ID=]PATH|ID",
@@ -265,6 +276,24 @@ pub(crate) const OPTIONS: &[Opt] = &[
         group: Group::Serve,
         setting: Setting::Seconds(1, 3600, |config| &mut config.gateway.keep_alive_s),
         help: "Time without text after which a stream gets a comment, so that proxies keep it",
+    },
+    Opt {
+        key: "gateway.country_header",
+        flag: "country-header",
+        value_name: "NAME",
+        group: Group::Serve,
+        setting: Setting::Text(|config| &mut config.gateway.country_header),
+        help: "Header in which a trusted proxy tells the caller's country, in two letters\n\n\
+               Only a proxy that sets it on every request, over what callers send, can be trusted. Empty: none.",
+    },
+    Opt {
+        key: "gateway.denied_countries",
+        flag: "deny-country",
+        value_name: "CC",
+        group: Group::Serve,
+        setting: Setting::List(|config| &mut config.gateway.denied_countries),
+        help: "A country, in two letters, whose callers are refused; may be repeated\n\n\
+               They get 403. It needs `gateway.country_header`; a caller whose country is not told is let in.",
     },
     Opt {
         key: "gateway.max_connections",

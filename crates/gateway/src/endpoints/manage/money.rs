@@ -1,0 +1,159 @@
+//! Credit, caps and prices. Amounts are texts of dollars, so that no reader takes them for inexact numbers.
+
+use axum::extract::Path;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokenmill_accounts::{CreditKind, CreditRequest, KeyScope, Period, Price, Scope, Timestamp};
+
+use super::{Answer, Managing, Parts, day, dollars, done, failed, list, ok, refused};
+use crate::error::ApiError;
+
+/// Changes of credit that are told.
+const MAX_ENTRIES: u32 = 1_000;
+
+pub(super) async fn credit(Path(team): Parts<String>, managing: Managing) -> Answer {
+    managing.team_member(&team, KeyScope::ReadUsage).await?;
+    let credit = managing.app.accounts.credit(&team, MAX_ENTRIES).await;
+    let (balance, entries) = credit.map_err(refused)?;
+    let entry = |entry: &tokenmill_accounts::CreditInfo| {
+        json!({
+            "at": entry.at.as_secs(), "kind": entry.kind, "amount_usd": entry.amount.to_string(),
+            "reference": entry.reference, "note": entry.note,
+            "expires_at": entry.expires_at.map(Timestamp::as_secs),
+        })
+    };
+    ok(json!({
+        "credit_usd": balance.credit.to_string(), "spent_usd": balance.spent.to_string(),
+        "left_usd": balance.left().to_string(), "held_usd": balance.lent.to_string(),
+        "entries": entries.iter().map(entry).collect::<Vec<Value>>(),
+    }))
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Purchase,
+    Grant,
+    Refund,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCredit {
+    kind: Kind,
+    amount_usd: String,
+    /// The same one again changes nothing.
+    reference: String,
+    #[serde(default)]
+    note: String,
+    expires_on: Option<String>,
+}
+
+pub(super) async fn change_credit(Path(team): Parts<String>, managing: Managing) -> Answer {
+    managing.operator()?;
+    let (app, actor, body) = managing.body::<NewCredit>().await?;
+    let amount = dollars("amount_usd", &body.amount_usd)?;
+    let expires_on = body.expires_on.as_deref().map(|text| day("expires_on", text));
+    let kind = match body.kind {
+        Kind::Refund if expires_on.is_some() => {
+            let message = "'expires_on' is for purchases and grants; a refund happens now";
+            return Err(ApiError::parameter("invalid_value", "expires_on", message));
+        }
+        Kind::Refund => {
+            let refunded = app
+                .accounts
+                .refund_credit(&actor, &team, amount, &body.reference, &body.note);
+            refunded.await.map_err(refused)?;
+            return done();
+        }
+        Kind::Purchase => CreditKind::Purchase,
+        Kind::Grant => CreditKind::Grant,
+    };
+    let request = CreditRequest {
+        kind,
+        amount,
+        reference: body.reference,
+        note: body.note,
+        expires_at: expires_on.transpose()?,
+    };
+    let added = app.accounts.add_credit(&actor, &team, &request).await;
+    added.map_err(refused)?;
+    done()
+}
+
+pub(super) async fn caps(managing: Managing) -> Answer {
+    managing.operator()?;
+    let caps = managing.app.accounts.caps().await.map_err(failed)?;
+    let cap = |cap: &tokenmill_accounts::CapInfo| {
+        json!({
+            "scope": cap.scope, "target": cap.target, "period": cap.period, "limit_usd": cap.limit.to_string(),
+            "spent_usd": cap.spent.to_string(),
+        })
+    };
+    ok(list(caps.iter().map(cap).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCap {
+    scope: Scope,
+    /// A team, `team/project`, or a key's id.
+    target: String,
+    period: Period,
+    /// `null` takes the cap away.
+    limit_usd: Option<String>,
+}
+
+pub(super) async fn set_cap(managing: Managing) -> Answer {
+    managing.operator()?;
+    let (app, actor, body) = managing.body::<NewCap>().await?;
+    let limit = body.limit_usd.as_deref().map(|text| dollars("limit_usd", text));
+    let target = (body.scope, body.target.as_str());
+    let set = app.accounts.set_cap(&actor, target, body.period, limit.transpose()?);
+    set.await.map_err(refused)?;
+    done()
+}
+
+pub(super) async fn prices(managing: Managing) -> Answer {
+    managing.operator()?;
+    let prices = managing.app.accounts.prices().await.map_err(failed)?;
+    let price = |info: &tokenmill_accounts::PriceInfo| {
+        json!({
+            "model": info.model, "version": info.price.version, "input_usd": info.price.input.to_string(),
+            "cached_input_usd": info.price.cached_input.to_string(), "output_usd": info.price.output.to_string(),
+            "valid_from": info.valid_from.as_secs(),
+        })
+    };
+    ok(list(prices.iter().map(price).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPrice {
+    model: String,
+    /// For a million tokens.
+    input_usd: String,
+    /// Without it, as the others.
+    cached_input_usd: Option<String>,
+    output_usd: String,
+    /// Without it, now.
+    valid_from: Option<String>,
+}
+
+pub(super) async fn set_price(managing: Managing) -> Answer {
+    managing.operator()?;
+    let (app, actor, body) = managing.body::<NewPrice>().await?;
+    let input = dollars("input_usd", &body.input_usd)?;
+    let cached = body.cached_input_usd.as_deref();
+    let price = Price {
+        version: 0,
+        input,
+        cached_input: cached.map_or(Ok(input), |text| dollars("cached_input_usd", text))?,
+        output: dollars("output_usd", &body.output_usd)?,
+    };
+    let from = body.valid_from.as_deref().map(|text| day("valid_from", text));
+    let set = app
+        .accounts
+        .set_price(&actor, &body.model, price, from.transpose()?);
+    ok(json!({"version": set.await.map_err(refused)?}))
+}
