@@ -53,7 +53,8 @@ struct Open {
     usage: Usage,
     /// Tokens at the last note in the log.
     n_noted: u64,
-    /// Told once the log has its start.
+    /// Whether the log has its start, and who is told once it has.
+    is_in_log: bool,
     ack: Option<oneshot::Sender<()>>,
 }
 
@@ -102,8 +103,6 @@ pub(crate) struct Book {
     demands: VecDeque<Demand>,
     writes: Vec<Entry>,
     log_is_good: bool,
-    /// Entries have been taken, and nothing is known of them yet.
-    is_writing: bool,
     is_fenced: bool,
     /// An exchange is out.
     is_asking: bool,
@@ -126,7 +125,6 @@ impl Book {
             demands: VecDeque::new(),
             writes: Vec::new(),
             log_is_good: true,
-            is_writing: false,
             is_fenced: false,
             is_asking: false,
             is_unsure: true,
@@ -204,6 +202,7 @@ impl Book {
         let open = Open {
             usage,
             n_noted: 0,
+            is_in_log: false,
             ack: None,
         };
         self.open.insert(open.usage.id, open);
@@ -213,12 +212,11 @@ impl Book {
     /// process; `None` where it is not running. Asked once, right after it was admitted.
     pub(crate) fn when_noted(&mut self, id: UsageId) -> Option<oneshot::Receiver<()>> {
         let open = self.open.get_mut(&id)?;
-        let is_pending = !self.log_is_good || self.writes.iter().any(|entry| entry.id() == id);
         let (ack, noted) = oneshot::channel();
-        if is_pending || self.is_writing {
-            open.ack = Some(ack);
-        } else {
+        if open.is_in_log {
             let _ = ack.send(());
+        } else {
+            open.ack = Some(ack);
         }
         Some(noted)
     }
@@ -274,11 +272,8 @@ impl Book {
     /// What the log has to be given next. Where the log has failed: everything that it may not have.
     pub(crate) fn take_writes(&mut self) -> Vec<Entry> {
         if self.log_is_good {
-            let entries = std::mem::take(&mut self.writes);
-            self.is_writing = !entries.is_empty();
-            return entries;
+            return std::mem::take(&mut self.writes);
         }
-        self.is_writing = true;
         self.writes.clear();
         let mut entries = Vec::new();
         for open in self.open.values() {
@@ -304,7 +299,6 @@ impl Book {
     /// them, on the disk.
     pub(crate) fn written(&mut self, entries: &[Entry], is_good: bool) {
         self.log_is_good = is_good;
-        self.is_writing = false;
         if !is_good {
             // What an earlier write had made safe is safe; a start, or an end that nobody was told of, may not be.
             return;
@@ -320,8 +314,10 @@ impl Book {
                     }
                 }
                 Entry::Start(usage) => {
-                    let ack = self.open.get_mut(&usage.id).and_then(|open| open.ack.take());
-                    let _ = ack.map(|ack| ack.send(()));
+                    if let Some(open) = self.open.get_mut(&usage.id) {
+                        open.is_in_log = true;
+                        let _ = open.ack.take().map(|ack| ack.send(()));
+                    }
                 }
                 Entry::Tick { .. } => {}
             }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use serde::Serialize;
+use tokenmill_accounts::{Caller, KeyScope};
 use tokenmill_inference::ModelCard;
 
 use crate::App;
+use crate::admission::check_scope;
+use crate::catalogue::Offer;
 use crate::error::ApiError;
 
 #[derive(Serialize)]
@@ -48,20 +51,31 @@ impl From<&ModelCard> for Model {
     }
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
-    Json(ModelList {
-        object: "list",
-        data: app.models.models().map(Model::from).collect(),
-    })
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ModelList>, ApiError> {
+    check_scope(&caller, KeyScope::ReadModels)?;
+    let mut data = Vec::new();
+    for card in app.models.models() {
+        // What the caller may not ask, or nobody any more, is not there.
+        if Offer::find(&app, &caller, &card.id).await.is_ok() {
+            data.push(Model::from(card));
+        }
+    }
+    Ok(Json(ModelList { object: "list", data }))
 }
 
 /// The id may hold slashes, written as such or as `%2F`.
 pub(super) async fn retrieve(
     id: Result<Path<String>, PathRejection>,
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Json<Model>, ApiError> {
+    check_scope(&caller, KeyScope::ReadModels)?;
     // Bytes that are no text name no model; the extractor's own refusal would not be in the error's shape.
     let Path(id) = id.map_err(|_| ApiError::unknown_model())?;
+    Offer::find(&app, &caller, &id).await?;
     let card = app.models.model(&id).ok_or_else(ApiError::unknown_model)?;
     Ok(Json(card.into()))
 }
