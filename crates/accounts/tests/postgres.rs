@@ -18,7 +18,10 @@ struct Postgres {
 
 /// Where Debian and others keep the programs.
 fn program(name: &str) -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let folders = versions.map(|entry| entry.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = folders.chain(std::env::split_paths(&path));
@@ -27,12 +30,17 @@ fn program(name: &str) -> Option<PathBuf> {
 
 /// Postgres refuses to run as root: there it runs as the user `nobody`.
 fn as_ordinary_user(program: &Path) -> Command {
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let is_root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout == b"0\n");
     if !is_root {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program);
     command
 }
 
@@ -50,7 +58,13 @@ impl Postgres {
         }
         let data = folder.path().join("data");
         let made = as_ordinary_user(&initdb)
-            .args(["--auth=trust", "--username=tokenmill", "--encoding=UTF8", "--locale=C", "-D"])
+            .args([
+                "--auth=trust",
+                "--username=tokenmill",
+                "--encoding=UTF8",
+                "--locale=C",
+                "-D",
+            ])
             .arg(&data)
             .stdout(Stdio::null())
             .status();
@@ -183,7 +197,10 @@ async fn ask(accounts: &Accounts, ledger: &Ledger, fleet: &(Caller, Price)) -> b
 async fn four_servers_spend_what_there_is_and_not_a_nano_dollar_more() {
     let Some(postgres) = Postgres::start() else { return };
     let fleet = fleet(4, &postgres.url()).await;
-    let n_rounds: usize = std::env::var("TOKENMILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let n_rounds: usize = std::env::var("TOKENMILL_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(3);
     // 0.01 USD, of which one request holds a half percent.
     let credit = 10_000_000;
     let hold = fleet.price.worst_case(10, 20).0;
@@ -217,7 +234,10 @@ async fn four_servers_spend_what_there_is_and_not_a_nano_dollar_more() {
         }
         let (balance, _) = first.credit("default", 1).await.unwrap();
         assert!(balance.spent <= balance.credit, "round {round}: {balance:?}");
-        assert!(balance.left().0 <= credit / 100, "round {round}: {balance:?}, a request holds {hold}");
+        assert!(
+            balance.left().0 <= credit / 100,
+            "round {round}: {balance:?}, a request holds {hold}"
+        );
         let found = first.verify().await.unwrap();
         assert_eq!(found.faults, Vec::<String>::new(), "round {round}");
     }

@@ -248,7 +248,10 @@ impl ApiError {
             message,
         );
         let error = error.with_headers(|headers| concurrency.describe(headers));
-        ApiError { retry_after_s, ..error }
+        ApiError {
+            retry_after_s,
+            ..error
+        }
     }
 
     /// 500: our fault; the log has the detail under the request id.

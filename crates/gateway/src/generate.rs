@@ -120,7 +120,12 @@ impl Asked {
         let offer = Offer::find(&app, &self.caller, &model).await?;
         let (charged, standings) = app.rates.admit(&self.caller).map_err(ApiError::too_often)?;
         let usage = app.accounts.usage(&self.caller, &model, offer.price);
-        let account = Arc::new(Account::new(app.accounts.clone(), app.ledger.clone(), usage, charged));
+        let account = Arc::new(Account::new(
+            app.accounts.clone(),
+            app.ledger.clone(),
+            usage,
+            charged,
+        ));
         draft.paid_by = PaidBy::new(account.clone());
         let request = draft.check()?;
         self.record.model(&model);
@@ -129,7 +134,9 @@ impl Asked {
         let started = app.models.start(request).await;
         let events = started.map_err(|error| {
             account.fail();
-            account.take_refusal().unwrap_or_else(|| refuse(&app, &model, error))
+            account
+                .take_refusal()
+                .unwrap_or_else(|| refuse(&app, &model, error))
         })?;
         let events = paid(events, account);
         let answer = Answer::begin(self.record.watch(events), app.keep_alive()).await?;

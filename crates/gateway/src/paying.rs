@@ -47,10 +47,7 @@ impl Account {
 
     /// Why it was not admitted, once.
     pub(crate) fn take_refusal(&self) -> Option<ApiError> {
-        self.refusal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// There is no answer: it costs nothing.
@@ -92,7 +89,9 @@ impl Account {
         let n_choices = u64::from(n_choices.max(1));
         for _ in 0..MAX_TRIES {
             let mut usage = self.usage.clone();
-            usage.hold = usage.price.worst_case(n_prompt, max_tokens.saturating_mul(n_choices));
+            usage.hold = usage
+                .price
+                .worst_case(n_prompt, max_tokens.saturating_mul(n_choices));
             usage.tokens.n_prompt = n_prompt;
             match self.ledger.hold(usage).await {
                 Ok(hold) => {
@@ -111,7 +110,9 @@ impl Account {
                 }
             }
         }
-        Err(ApiError::unaccountable("the allowance changed too often".to_owned()))
+        Err(ApiError::unaccountable(
+            "the allowance changed too often".to_owned(),
+        ))
     }
 }
 

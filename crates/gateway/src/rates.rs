@@ -175,7 +175,9 @@ impl RateLimiter {
         }
         let mut standings = Standings::default();
         for (name, _) in needed {
-            let Some(bucket) = buckets.get_mut(&name) else { continue };
+            let Some(bucket) = buckets.get_mut(&name) else {
+                continue;
+            };
             if name.unit == Unit::Requests {
                 bucket.level -= 1.0;
             } else {
@@ -251,7 +253,10 @@ mod tests {
         assert_eq!(headers["x-ratelimit-remaining-requests"], "0");
         assert_eq!(headers["x-ratelimit-reset-requests"], "60000ms");
         let refused = admit().expect_err("three of two");
-        assert_eq!((refused.code(), refused.wait_s), ("request_rate_limit_reached", 30.0));
+        assert_eq!(
+            (refused.code(), refused.wait_s),
+            ("request_rate_limit_reached", 30.0)
+        );
         tokio::time::advance(Duration::from_secs(30)).await;
         admit().expect("half a minute fills one");
         assert!(admit().is_err());
@@ -267,7 +272,10 @@ mod tests {
         admit().expect("one is left");
         charged.tokens(31);
         let refused = admit().expect_err("thirty too many");
-        assert_eq!((refused.code(), refused.wait_s), ("token_rate_limit_reached", 31.0));
+        assert_eq!(
+            (refused.code(), refused.wait_s),
+            ("token_rate_limit_reached", 31.0)
+        );
         tokio::time::advance(Duration::from_secs(31)).await;
         admit().expect("made up for");
     }

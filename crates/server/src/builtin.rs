@@ -30,6 +30,12 @@ pub(crate) fn tensors() -> Result<Vec<(String, Vec<u64>, u64)>, String> {
     let gguf = Gguf::parse(GGUF).map_err(|error| error.to_string())?;
     let tensors = gguf.tensors().iter();
     Ok(tensors
-        .map(|tensor| (tensor.name.to_owned(), tensor.shape.clone(), tensor.range.len() as u64))
+        .map(|tensor| {
+            (
+                tensor.name.to_owned(),
+                tensor.shape.clone(),
+                tensor.range.len() as u64,
+            )
+        })
         .collect())
 }

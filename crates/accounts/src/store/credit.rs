@@ -366,7 +366,12 @@ async fn find_target(tx: &mut Tx, scope: Scope, name: &str) -> Result<String, Ma
 }
 
 /// Gives the purses of a cap, past ones among them, the limit that holds now.
-pub(crate) async fn relimit(tx: &mut Tx, scope: Scope, target: &str, period: Period) -> Result<(), StoreError> {
+pub(crate) async fn relimit(
+    tx: &mut Tx,
+    scope: Scope,
+    target: &str,
+    period: Period,
+) -> Result<(), StoreError> {
     let limit = cap_limit(tx, scope, target, period).await?;
     tx.execute(
         "UPDATE purses SET limit_n = $2 WHERE substr(id, 1, length($1)) = $1",

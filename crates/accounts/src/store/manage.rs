@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::StoreError;
-use super::db::{Db, Row, Tx, values};
 use super::credit::relimit;
+use super::db::{Db, Row, Tx, values};
 use super::people::{
-    NewKey, insert_key, insert_member, insert_person, insert_project, insert_team, list_text, project_limits, team_of,
+    NewKey, insert_key, insert_member, insert_person, insert_project, insert_team, list_text, project_limits,
+    team_of,
 };
 use crate::catalogue::ModelEntry;
 use crate::chain::{EMPTY, audit_hash};

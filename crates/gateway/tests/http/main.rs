@@ -10,7 +10,7 @@ mod wishes;
 mod answers;
 mod limits;
 mod local;
-mod parameters;
 mod money;
+mod parameters;
 mod refusals;
 mod routes;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tokenmill_accounts::{
-    CreditKind, CreditRequest, Day, KeyRequest, KeyScope, KeyTerms, ModelEntry, Nanos, Period, Price, ProjectLimits,
-    Rates, Scope, TeamChange,
+    CreditKind, CreditRequest, Day, KeyRequest, KeyScope, KeyTerms, ModelEntry, Nanos, Period, Price,
+    ProjectLimits, Rates, Scope, TeamChange,
 };
 use tokenmill_gateway::{MANAGE_ROUTES, Options, ServeOptions};
 use tokenmill_inference::InferenceError;
@@ -26,7 +26,10 @@ const PRICE: Price = Price {
 async fn priced(upstream: std::sync::Arc<Scripted>, credit: i64) -> TestServer {
     let server = TestServer::start(upstream).await;
     let accounts = &server.accounts;
-    accounts.set_price("test", MODEL, PRICE, None).await.expect("a good price");
+    accounts
+        .set_price("test", MODEL, PRICE, None)
+        .await
+        .expect("a good price");
     if credit > 0 {
         let request = CreditRequest {
             kind: CreditKind::Purchase,
@@ -35,7 +38,10 @@ async fn priced(upstream: std::sync::Arc<Scripted>, credit: i64) -> TestServer {
             note: String::new(),
             expires_at: None,
         };
-        accounts.add_credit("test", &server.team, &request).await.expect("added");
+        accounts
+            .add_credit("test", &server.team, &request)
+            .await
+            .expect("added");
     }
     server
 }
@@ -88,7 +94,14 @@ async fn credit_that_does_not_reach_is_a_402_with_what_would_fit() {
     assert_eq!(reply.error()["message"], OUT_OF_MONEY);
     assert_eq!(reply.error()["type"], "insufficient_quota");
     assert_eq!(reply.header("x-affordable-completion-tokens"), Some("10"));
-    assert_eq!(server.chat(&json!({"max_tokens": 10})).send(server.at).await.status, 200);
+    assert_eq!(
+        server
+            .chat(&json!({"max_tokens": 10}))
+            .send(server.at)
+            .await
+            .status,
+        200
+    );
     // Who asks for no number is given what there is.
     assert_eq!(server.chat(&json!({})).send(server.at).await.status, 200);
     check_ledger(&server).await;
@@ -104,7 +117,9 @@ async fn a_cap_that_is_reached_is_a_402_of_its_own() {
     let project = format!("{}/inference", server.team);
     let cap = (Scope::Project, project.as_str());
     let set = async |limit: Option<i64>| {
-        let set = server.accounts.set_cap("test", cap, Period::Month, limit.map(Nanos));
+        let set = server
+            .accounts
+            .set_cap("test", cap, Period::Month, limit.map(Nanos));
         set.await.expect("a good cap");
     };
     set(Some(10_000)).await;
@@ -124,7 +139,11 @@ async fn a_cap_that_is_reached_is_a_402_of_its_own() {
 #[tokio::test]
 async fn failures_cost_nothing_and_leaving_costs_what_ran() {
     let upstream = Scripted::new(|request| match request.stop.first().map(String::as_str) {
-        Some("fail") => Ok(vec![started(), text("x"), Step::Fail(InferenceError::Fault("x".into()))]),
+        Some("fail") => Ok(vec![
+            started(),
+            text("x"),
+            Step::Fail(InferenceError::Fault("x".into())),
+        ]),
         Some("stop") => Ok(vec![started(), text("x"), Step::Stop]),
         Some("full") => Err(InferenceError::Overloaded),
         Some("hang") => Ok(vec![started(), text("x"), text("y"), Step::Hang]),
@@ -136,7 +155,10 @@ async fn failures_cost_nothing_and_leaving_costs_what_ran() {
         assert_eq!(reply.status, status, "{stop}");
     }
     assert_eq!(spent(&server).await, 0);
-    let mut stream = server.chat(&json!({"stop": "hang", "stream": true})).open(server.at).await;
+    let mut stream = server
+        .chat(&json!({"stop": "hang", "stream": true}))
+        .open(server.at)
+        .await;
     read_until(&mut stream, "\"y\"").await;
     drop(stream);
     eventually("it was given up", || server.ledger.n_open() == 0).await;
@@ -175,7 +197,10 @@ async fn many_at_once_never_spend_more_than_there_is() {
     let each = 4 * 1_000 + 3 * 500 + 2_000;
     let spent = spent(&server).await;
     assert_eq!(spent, n_good * each);
-    assert!(spent <= credit && spent + 7 * 1_000 + 4 * 2_000 > credit, "{spent} of {credit}");
+    assert!(
+        spent <= credit && spent + 7 * 1_000 + 4 * 2_000 > credit,
+        "{spent} of {credit}"
+    );
     check_ledger(&server).await;
 }
 
@@ -186,7 +211,11 @@ async fn a_team_that_is_switched_off_gets_a_403() {
         is_disabled: Some(true),
         ..TeamChange::default()
     };
-    server.accounts.change_team("test", &server.team, &change).await.expect("changed");
+    server
+        .accounts
+        .change_team("test", &server.team, &change)
+        .await
+        .expect("changed");
     let reply = server.chat(&json!({})).send(server.at).await;
     assert_eq!(refused(&reply), (403, json!("inference_not_enabled")));
     let message = "The inference gateway is not enabled for your organization";
@@ -203,9 +232,22 @@ async fn a_denied_country_gets_a_403() {
     let server = TestServer::start_with(Scripted::saying(&["x"]), options, ServeOptions::default()).await;
     let call = server.chat(&json!({}));
     let reply = call.clone().header("cf-ipcountry", "xx").send(server.at).await;
-    assert_eq!(refused(&reply), (403, json!("unsupported_country_region_territory")));
-    assert_eq!(reply.error()["message"], "Country, region, or territory not supported");
-    assert_eq!(call.clone().header("cf-ipcountry", "YY").send(server.at).await.status, 200);
+    assert_eq!(
+        refused(&reply),
+        (403, json!("unsupported_country_region_territory"))
+    );
+    assert_eq!(
+        reply.error()["message"],
+        "Country, region, or territory not supported"
+    );
+    assert_eq!(
+        call.clone()
+            .header("cf-ipcountry", "YY")
+            .send(server.at)
+            .await
+            .status,
+        200
+    );
     assert_eq!(call.send(server.at).await.status, 200);
 }
 
@@ -219,7 +261,9 @@ async fn rates_are_told_and_a_429_says_when() {
             tokens_per_minute: Some(1_000),
         },
     };
-    let limited = server.accounts.limit_project("test", &server.team, "inference", limits);
+    let limited = server
+        .accounts
+        .limit_project("test", &server.team, "inference", limits);
     limited.await.expect("limited");
     let call = server.chat(&json!({}));
     let reply = call.send(server.at).await;
@@ -230,7 +274,11 @@ async fn rates_are_told_and_a_429_says_when() {
     call.send(server.at).await;
     let reply = call.send(server.at).await;
     assert_eq!(refused(&reply), (429, json!("request_rate_limit_reached")));
-    let wait: u64 = reply.header("retry-after").expect("told").parse().expect("seconds");
+    let wait: u64 = reply
+        .header("retry-after")
+        .expect("told")
+        .parse()
+        .expect("seconds");
     assert!((1..=30).contains(&wait), "{wait}");
 }
 
@@ -244,7 +292,10 @@ async fn a_key_is_good_for_what_it_says() {
             ..KeyRequest::default()
         };
         let key = server.accounts.create_key("test", &request).await.expect("made");
-        let call = server.chat(&json!({})).without("authorization").key(key.secret.expose());
+        let call = server
+            .chat(&json!({}))
+            .without("authorization")
+            .key(key.secret.expose());
         call.send(server.at).await
     };
     let terms = KeyTerms::default;
@@ -262,7 +313,10 @@ async fn a_key_is_good_for_what_it_says() {
         allowed_networks: networks("203.0.113.0/24"),
         ..terms()
     };
-    assert_eq!(refused(&ask(elsewhere).await), (401, json!("network_not_allowed")));
+    assert_eq!(
+        refused(&ask(elsewhere).await),
+        (401, json!("network_not_allowed"))
+    );
     let other = KeyTerms {
         allowed_models: Some(vec!["other".into()]),
         ..terms()
@@ -285,15 +339,27 @@ async fn a_model_on_its_way_out_says_so_and_then_is_gone() {
         replacement: Some("other".into()),
         ..ModelEntry::default()
     };
-    server.accounts.set_model("test", &entry(-1, 20)).await.expect("a good entry");
+    server
+        .accounts
+        .set_model("test", &entry(-1, 20))
+        .await
+        .expect("a good entry");
     let reply = server.chat(&json!({})).send(server.at).await;
     assert_eq!(reply.status, 200);
     let begun = format!("@{}", day(-1).begins().as_secs());
     assert_eq!(reply.header("deprecation"), Some(begun.as_str()));
-    assert!(reply.header("sunset").is_some_and(|sunset| sunset.ends_with("00:00:00 GMT")));
+    assert!(
+        reply
+            .header("sunset")
+            .is_some_and(|sunset| sunset.ends_with("00:00:00 GMT"))
+    );
     let link = "</v1/models/other>; rel=\"successor-version\"";
     assert_eq!(reply.header("link"), Some(link));
-    server.accounts.set_model("test", &entry(-20, -1)).await.expect("a good entry");
+    server
+        .accounts
+        .set_model("test", &entry(-20, -1))
+        .await
+        .expect("a good entry");
     let reply = server.chat(&json!({})).send(server.at).await;
     assert_eq!(refused(&reply), (404, json!("model_retired")));
     assert_eq!(reply.error()["message"], "The requested resource was not found");
@@ -315,15 +381,30 @@ async fn a_revoked_key_ends_its_streams_on_demand() {
         ..KeyRequest::default()
     };
     let key = server.accounts.create_key("test", &request).await.expect("made");
-    let rotated = server.accounts.rotate_key("test", key.secret.id(), std::time::Duration::from_secs(60));
+    let rotated = server
+        .accounts
+        .rotate_key("test", key.secret.id(), std::time::Duration::from_secs(60));
     let rotated = rotated.await.expect("rotated");
     for secret in [&key.secret, &rotated] {
-        let call = server.chat(&json!({})).without("authorization").key(secret.expose());
+        let call = server
+            .chat(&json!({}))
+            .without("authorization")
+            .key(secret.expose());
         assert_eq!(call.send(server.at).await.status, 200, "both secrets work");
     }
-    server.accounts.revoke_key("test", rotated.id(), true).await.expect("revoked");
-    let call = server.chat(&json!({})).without("authorization").key(rotated.expose());
-    assert_eq!(refused(&call.send(server.at).await), (401, json!("revoked_api_key")));
+    server
+        .accounts
+        .revoke_key("test", rotated.id(), true)
+        .await
+        .expect("revoked");
+    let call = server
+        .chat(&json!({}))
+        .without("authorization")
+        .key(rotated.expose());
+    assert_eq!(
+        refused(&call.send(server.at).await),
+        (401, json!("revoked_api_key"))
+    );
     assert!(!server.accounts.may_go_on(rotated.id()).await.expect("readable"));
 }
 
@@ -331,14 +412,26 @@ async fn a_revoked_key_ends_its_streams_on_demand() {
 async fn management_needs_its_scope_and_an_operator() {
     let server = TestServer::start(Scripted::saying(&["x"])).await;
     for route in MANAGE_ROUTES {
-        let path = route.path.replace("{team}", &server.team).replace("{id}", "nothing");
-        let path = path.replace("{project}", "inference").replace("{person}", "nobody");
+        let path = route
+            .path
+            .replace("{team}", &server.team)
+            .replace("{id}", "nothing");
+        let path = path
+            .replace("{project}", "inference")
+            .replace("{person}", "nobody");
         let method = route.methods.split(", ").next().expect("one");
-        let call = Call::new(method, &path).header("content-type", "application/json").body("{}");
+        let call = Call::new(method, &path)
+            .header("content-type", "application/json")
+            .body("{}");
         assert_eq!(call.send(server.at).await.status, 401, "{path}: no key");
         let reply = call.key(&server.key).send(server.at).await;
         let is_readable = path.ends_with("/credit") || path.ends_with("/usage");
-        assert_eq!(reply.status, if is_readable { 200 } else { 401 }, "{path}: {}", reply.text());
+        assert_eq!(
+            reply.status,
+            if is_readable { 200 } else { 401 },
+            "{path}: {}",
+            reply.text()
+        );
     }
 }
 
@@ -357,20 +450,52 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
     let ask = async |method: &str, path: &str, body: Value| {
         let mut call = Call::new(method, path).key(admin.secret.expose());
         if !body.is_null() {
-            call = call.header("content-type", "application/json").body(body.to_string());
+            call = call
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         call.send(server.at).await
     };
     let steps = [
-        ("POST", "/api/v1/teams", json!({"name": "acme", "tier": "pro"}), 200),
+        (
+            "POST",
+            "/api/v1/teams",
+            json!({"name": "acme", "tier": "pro"}),
+            200,
+        ),
         ("POST", "/api/v1/teams", json!({"name": "acme"}), 409),
         ("POST", "/api/v1/teams", json!({"nmae": "x"}), 400),
-        ("PUT", "/api/v1/teams/acme/members/ann", json!({"role": "admin"}), 204),
-        ("PUT", "/api/v1/teams/nobody/members/ann", json!({"role": "admin"}), 404),
+        (
+            "PUT",
+            "/api/v1/teams/acme/members/ann",
+            json!({"role": "admin"}),
+            204,
+        ),
+        (
+            "PUT",
+            "/api/v1/teams/nobody/members/ann",
+            json!({"role": "admin"}),
+            404,
+        ),
         ("POST", "/api/v1/teams/acme/projects", json!({"name": "bot"}), 200),
-        ("PUT", "/api/v1/teams/acme/projects/bot/limits", json!({"concurrency": 2}), 204),
-        ("POST", "/api/v1/prices", json!({"model": MODEL, "input_usd": "1", "output_usd": "2"}), 200),
-        ("POST", "/api/v1/prices", json!({"model": MODEL, "input_usd": 1, "output_usd": "2"}), 400),
+        (
+            "PUT",
+            "/api/v1/teams/acme/projects/bot/limits",
+            json!({"concurrency": 2}),
+            204,
+        ),
+        (
+            "POST",
+            "/api/v1/prices",
+            json!({"model": MODEL, "input_usd": "1", "output_usd": "2"}),
+            200,
+        ),
+        (
+            "POST",
+            "/api/v1/prices",
+            json!({"model": MODEL, "input_usd": 1, "output_usd": "2"}),
+            400,
+        ),
         (
             "POST",
             "/api/v1/teams/acme/credit",
@@ -383,20 +508,35 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
             json!({"scope": "project", "target": "acme/bot", "period": "month", "limit_usd": "1"}),
             204,
         ),
-        ("PUT", "/api/v1/models", json!({"id": MODEL, "title": "Test"}), 204),
+        (
+            "PUT",
+            "/api/v1/models",
+            json!({"id": MODEL, "title": "Test"}),
+            204,
+        ),
     ];
     for (method, path, body, status) in steps {
         let reply = ask(method, path, body).await;
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
     }
-    let key = ask("POST", "/api/v1/keys", json!({"name": "bot", "person": "ann"})).await.json();
-    let call = server.chat(&json!({})).without("authorization").key(key["key"].as_str().expect("shown"));
+    let key = ask("POST", "/api/v1/keys", json!({"name": "bot", "person": "ann"}))
+        .await
+        .json();
+    let call = server
+        .chat(&json!({}))
+        .without("authorization")
+        .key(key["key"].as_str().expect("shown"));
     let call = call.header("openai-project", "acme/bot");
     assert_eq!(call.send(server.at).await.status, 200);
     server.ledger.flush().await;
     let credit = ask("GET", "/api/v1/teams/acme/credit", Value::Null).await.json();
-    assert_eq!((&credit["credit_usd"], &credit["spent_usd"]), (&json!("5.00"), &json!("0.0000075")));
-    let usage = ask("GET", "/api/v1/teams/acme/usage?by=project,model", Value::Null).await.json();
+    assert_eq!(
+        (&credit["credit_usd"], &credit["spent_usd"]),
+        (&json!("5.00"), &json!("0.0000075"))
+    );
+    let usage = ask("GET", "/api/v1/teams/acme/usage?by=project,model", Value::Null)
+        .await
+        .json();
     assert_eq!(usage["data"][0]["project"], "bot");
     assert_eq!(usage["data"][0]["prompt_tokens"], 7);
     let csv = ask("GET", "/api/v1/teams/acme/usage?by=model&format=csv", Value::Null).await;
@@ -405,6 +545,15 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
     assert!(audit["data"].as_array().expect("a list").len() >= 9);
     let found = ask("GET", "/api/v1/ledger/verify", Value::Null).await.json();
     assert_eq!(found["faults"], json!([]));
-    assert_eq!(ask("DELETE", &format!("/api/v1/keys/{}", key["id"].as_str().expect("an id")), Value::Null).await.status, 200);
+    assert_eq!(
+        ask(
+            "DELETE",
+            &format!("/api/v1/keys/{}", key["id"].as_str().expect("an id")),
+            Value::Null
+        )
+        .await
+        .status,
+        200
+    );
     assert_eq!(call.send(server.at).await.status, 401);
 }

@@ -127,7 +127,11 @@ async fn keys_are_told_apart_by_code_alone() {
         .without("authorization")
         .header("authorization", "Bearer ");
     assert_eq!(empty.send(server.at).await.status, 401);
-    server.accounts.revoke_key("test", &server.key, false).await.expect("revoked");
+    server
+        .accounts
+        .revoke_key("test", &server.key, false)
+        .await
+        .expect("revoked");
     let reply = server.chat(&json!({})).send(server.at).await;
     assert_eq!(
         (reply.status, &reply.error()["code"]),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokenmill_inference::{
-    Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, Request, Started, Upstream, UpstreamStats,
-    Usage, WorstCase,
+    Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, Request, Started, Upstream,
+    UpstreamStats, Usage, WorstCase,
 };
 use tokio::sync::watch;
 
@@ -139,7 +139,10 @@ impl Upstream for Scripted {
         let live = Live(self.n_live.clone());
         Box::pin(async move {
             let steps = steps?;
-            paid_by.admit(worst).await.map_err(|NotAdmitted| InferenceError::NotAdmitted)?;
+            paid_by
+                .admit(worst)
+                .await
+                .map_err(|NotAdmitted| InferenceError::NotAdmitted)?;
             let steps = futures::stream::iter(steps).take_while(|step| {
                 let goes_on = !matches!(step, Step::Stop);
                 async move { goes_on }

@@ -44,7 +44,10 @@ impl TestServer {
         let first = accounts.ensure_first().await.expect("a first start");
         let key = first.key.expect("made now").expose().to_owned();
         let models = Router::new(vec![upstream]).expect("names are unique");
-        let ledger = accounts.start_ledger().await.expect("nobody else uses the folder");
+        let ledger = accounts
+            .start_ledger()
+            .await
+            .expect("nobody else uses the folder");
         let gateway = Gateway::new(accounts.clone(), ledger.clone(), models, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");

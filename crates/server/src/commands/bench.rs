@@ -48,8 +48,16 @@ pub(super) fn cli() -> Command {
                 .help("A .gguf file, a Hugging Face folder, or the id of the built-in model"),
         )
         .arg(list("prompts", "512", "Lengths of prompts to read"))
-        .arg(list("depths", "0,1024,4096", "Tokens before the one that a single stream generates"))
-        .arg(list("streams", "2,4,8,16", "Streams that generate together, at a depth of 128"))
+        .arg(list(
+            "depths",
+            "0,1024,4096",
+            "Tokens before the one that a single stream generates",
+        ))
+        .arg(list(
+            "streams",
+            "2,4,8,16",
+            "Streams that generate together, at a depth of 128",
+        ))
         .arg(
             Arg::new("threads")
                 .long("threads")
@@ -91,7 +99,9 @@ pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
         .map_or(builtin::ID, String::as_str);
     let spec = ModelSpec::parse(name)?;
     let isa = Isa::from_env().map_err(|error| Failure::usage(error.to_string()))?;
-    let threads = matches.get_one::<u16>("threads").and_then(|&n| NonZeroUsize::new(n.into()));
+    let threads = matches
+        .get_one::<u16>("threads")
+        .and_then(|&n| NonZeroUsize::new(n.into()));
     let pool = Pool::new(threads.unwrap_or_else(Pool::default_threads), isa);
     let reads = WeightReads::of(&spec.weights)?;
     let mut rig = Rig::new(&pool, &spec, &workloads(matches))?;
@@ -109,7 +119,9 @@ pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
     }
     for workload in workloads(matches) {
         // What the model's context does not hold is left out by the rig.
-        let Some(seconds) = rig.seconds(&workload)? else { continue };
+        let Some(seconds) = rig.seconds(&workload)? else {
+            continue;
+        };
         let row = bench.row(&workload, seconds, rig.kv_token_bytes());
         if !matches.get_flag("json") {
             row.write(out)?;
@@ -131,8 +143,15 @@ fn workloads(matches: &ArgMatches) -> Vec<Workload> {
     let streams = numbers("streams").into_iter().filter(|&n_streams| n_streams > 0);
     prompts
         .map(|n_tokens| Workload::Prefill { n_tokens })
-        .chain(numbers("depths").into_iter().map(|depth| Workload::Decode { n_streams: 1, depth }))
-        .chain(streams.map(|n_streams| Workload::Decode { n_streams, depth: 128 }))
+        .chain(
+            numbers("depths")
+                .into_iter()
+                .map(|depth| Workload::Decode { n_streams: 1, depth }),
+        )
+        .chain(streams.map(|n_streams| Workload::Decode {
+            n_streams,
+            depth: 128,
+        }))
         .collect()
 }
 
@@ -159,7 +178,11 @@ struct Row {
 impl Bench {
     fn row(&self, workload: &Workload, seconds: f64, kv_token_bytes: usize) -> Row {
         let is_float = matches!(self.quantization.as_str(), "F32" | "F16" | "BF16");
-        let peak = if is_float { self.peaks.f32_gflops } else { self.peaks.int8_gops };
+        let peak = if is_float {
+            self.peaks.f32_gflops
+        } else {
+            self.peaks.int8_gops
+        };
         let per_second = |amount: f64| amount / seconds / 1e9;
         let (read_share, peak_share) = match (&self.reads, workload) {
             (None, _) => (None, None),
@@ -169,7 +192,8 @@ impl Bench {
             }
             (Some(reads), &Workload::Decode { n_streams, depth }) => {
                 let n_ops = 2.0 * (reads.body_params + reads.head_params) as f64 * n_streams as f64;
-                let n_bytes = reads.body_bytes + reads.head_bytes + (n_streams * depth * kv_token_bytes) as u64;
+                let n_bytes =
+                    reads.body_bytes + reads.head_bytes + (n_streams * depth * kv_token_bytes) as u64;
                 (
                     Some(per_second(n_bytes as f64) / self.peaks.read_gb_s),
                     peak.map(|peak| per_second(n_ops) / peak),
@@ -186,7 +210,8 @@ impl Bench {
     }
 
     fn write_head(&self, out: Output<'_>) -> Result<(), Failure> {
-        let gops = |rate: Option<f64>| rate.map_or_else(|| "not measured".to_owned(), |rate| format!("{rate:.0}"));
+        let gops =
+            |rate: Option<f64>| rate.map_or_else(|| "not measured".to_owned(), |rate| format!("{rate:.0}"));
         writeln!(
             out,
             "{} ({}), {} threads, {}\nmeasured as possible: {:.1} GB/s read, {} GOPS int8, {} GFLOPS f32\n",
@@ -221,8 +246,9 @@ impl Bench {
 
 impl Row {
     fn write(&self, out: Output<'_>) -> Result<(), Failure> {
-        let percent =
-            |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
+        };
         let (what, n_streams, depth) = self.workload.columns();
         Ok(writeln!(
             out,
@@ -282,14 +308,28 @@ mod tests {
 
     #[test]
     fn the_built_in_model_has_a_row_for_each_workload() {
-        let arguments = ["bench", "--prompts", "8", "--depths", "0,70", "--streams", "2", "--json", "--threads", "1"];
+        let arguments = [
+            "bench",
+            "--prompts",
+            "8",
+            "--depths",
+            "0,70",
+            "--streams",
+            "2",
+            "--json",
+            "--threads",
+            "1",
+        ];
         let matches = cli().try_get_matches_from(arguments).expect("flags that exist");
         let mut printed = Vec::new();
         run(&matches, &mut printed).expect("the built-in model runs");
         let value: Value = serde_json::from_slice(&printed).expect("JSON");
         let rows = value["rows"].as_array().expect("rows");
         let whats: Vec<_> = rows.iter().map(|row| row["what"].as_str()).collect();
-        assert_eq!(whats, [Some("prefill"), Some("decode"), Some("decode"), Some("decode")]);
+        assert_eq!(
+            whats,
+            [Some("prefill"), Some("decode"), Some("decode"), Some("decode")]
+        );
         assert!(rows.iter().all(|row| row["tokens_per_s"].as_f64() > Some(0.0)));
     }
 }

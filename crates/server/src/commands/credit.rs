@@ -50,7 +50,10 @@ pub(super) fn cli() -> Command {
         .arg_required_else_help(true)
         .subcommand(finished(change("add", "Add what a team has paid")))
         .subcommand(finished(change("grant", "Give credit away").arg(expires)))
-        .subcommand(finished(change("refund", "Take back what is neither spent nor held")))
+        .subcommand(finished(change(
+            "refund",
+            "Take back what is neither spent nor held",
+        )))
         .subcommand(finished(
             Command::new("show")
                 .about("Show a team's balance and what changed it")
@@ -74,11 +77,19 @@ pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
         if name != "show" {
             let amount = matches.get_one::<Nanos>("amount").copied().unwrap_or_default();
             let (reference, note) = (text(matches, "reference"), text(matches, "note"));
-            let kind = if name == "grant" { CreditKind::Grant } else { CreditKind::Purchase };
+            let kind = if name == "grant" {
+                CreditKind::Grant
+            } else {
+                CreditKind::Purchase
+            };
             let changed = if name == "refund" {
                 accounts.refund_credit(ACTOR, team, amount, reference, note).await
             } else {
-                let expires_at = matches.try_get_one::<Timestamp>("expires").ok().flatten().copied();
+                let expires_at = matches
+                    .try_get_one::<Timestamp>("expires")
+                    .ok()
+                    .flatten()
+                    .copied();
                 let request = CreditRequest {
                     kind,
                     amount,
@@ -90,7 +101,10 @@ pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
             };
             changed.map_err(refused)?;
         }
-        accounts.expire_credit().await.map_err(|error| Failure::new(error.to_string()))?;
+        accounts
+            .expire_credit()
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?;
         let (balance, entries) = accounts.credit(team, MAX_SHOWN).await.map_err(refused)?;
         accounts.close().await;
         if matches.get_flag("json") {
@@ -111,7 +125,11 @@ pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
             return Ok(writeln!(out, "{shown:#}")?);
         }
         let (credit, spent, left) = (balance.credit, balance.spent, balance.left());
-        writeln!(out, "{left} USD left: {credit} USD of credit, {spent} USD spent; servers hold {}\n", balance.lent)?;
+        writeln!(
+            out,
+            "{left} USD left: {credit} USD of credit, {spent} USD spent; servers hold {}\n",
+            balance.lent
+        )?;
         let mut table = Table::new(&["at", "kind", "amount_usd", "reference", "note", "expires"]);
         for entry in entries {
             table.row(vec![

@@ -5,9 +5,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
-use tokenmill_accounts::{
-    KeyError, KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp,
-};
+use tokenmill_accounts::{KeyError, KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp};
 
 use super::{ACTOR, Output, block_on, open_accounts, resolve};
 use crate::config::{Group, flags, parse_seconds};
@@ -88,11 +86,22 @@ fn terms_args() -> [Arg; 5] {
             "What it is good for; may be repeated. Without it: inference, models:read and usage:read",
         )
         .value_parser(scopes),
-        list("allow-model", "ID", "A model that it may ask, and no other that is not named; may be repeated"),
-        list("allow-network", "CIDR", "A network that it may come from, as in 203.0.113.0/24; may be repeated")
-            .value_parser(value_parser!(Network)),
+        list(
+            "allow-model",
+            "ID",
+            "A model that it may ask, and no other that is not named; may be repeated",
+        ),
+        list(
+            "allow-network",
+            "CIDR",
+            "A network that it may come from, as in 203.0.113.0/24; may be repeated",
+        )
+        .value_parser(value_parser!(Network)),
         rate("requests-per-minute", "Requests within a minute"),
-        rate("tokens-per-minute", "Tokens within a minute, prompts and answers together"),
+        rate(
+            "tokens-per-minute",
+            "Tokens within a minute, prompts and answers together",
+        ),
     ]
 }
 
@@ -101,8 +110,12 @@ fn terms(matches: &ArgMatches) -> KeyTerms {
     if let Some(scopes) = matches.get_many::<String>("scope") {
         terms.scopes = scopes.filter_map(|name| KeyScope::from_name(name)).collect();
     }
-    terms.allowed_models = matches.get_many("allow-model").map(|models| models.cloned().collect());
-    terms.allowed_networks = matches.get_many("allow-network").map(|list| list.copied().collect());
+    terms.allowed_models = matches
+        .get_many("allow-model")
+        .map(|models| models.cloned().collect());
+    terms.allowed_networks = matches
+        .get_many("allow-network")
+        .map(|list| list.copied().collect());
     terms.rates = Rates {
         requests_per_minute: matches.get_one("requests-per-minute").copied(),
         tokens_per_minute: matches.get_one("tokens-per-minute").copied(),
@@ -240,7 +253,10 @@ async fn rotate(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
 async fn revoke(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
     let accounts = open_accounts(&resolve(matches)?).await?;
     let key = matches.get_one::<String>("key").cloned().unwrap_or_default();
-    let revoked = accounts.revoke_key(ACTOR, &key, matches.get_flag("cut-streams")).await.map_err(failure)?;
+    let revoked = accounts
+        .revoke_key(ACTOR, &key, matches.get_flag("cut-streams"))
+        .await
+        .map_err(failure)?;
     accounts.close().await;
     Ok(writeln!(out, "{} is revoked.", revoked.redacted())?)
 }

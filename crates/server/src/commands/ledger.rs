@@ -6,23 +6,36 @@ use serde_json::{Value, json};
 use tokenmill_accounts::{GroupBy, Period, Timestamp, UsageQuery, UsageRow};
 
 use super::credit::day;
-use super::teams::{accounts, finished, named, refused, text};
 use super::table::Table;
+use super::teams::{accounts, finished, named, refused, text};
 use super::{Output, block_on};
 use crate::failure::Failure;
 
 /// Administrative changes that are shown.
 const MAX_AUDIT: u32 = 10_000;
-const NUMBERS: [&str; 5] = ["requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd"];
+const NUMBERS: [&str; 5] = [
+    "requests",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "cost_usd",
+];
 
 pub(super) fn usage_cli() -> Command {
     let a_day = |id: &'static str, help: &'static str| {
-        Arg::new(id).long(id).value_name("DAY").value_parser(day).help(help)
+        Arg::new(id)
+            .long(id)
+            .value_name("DAY")
+            .value_parser(day)
+            .help(help)
     };
     let command = Command::new("usage")
         .about("Show what a team has used")
         .arg(named("team", "The team"))
-        .arg(a_day("from", "The first day in UTC, as in 2026-12-31; without it, the first of this month"))
+        .arg(a_day(
+            "from",
+            "The first day in UTC, as in 2026-12-31; without it, the first of this month",
+        ))
         .arg(a_day("until", "The day after the last; without it, tomorrow"))
         .arg(
             Arg::new("by")
@@ -79,20 +92,38 @@ fn write_rows(query: &UsageQuery, rows: &[UsageRow], is_json: bool, out: Output<
     const COLUMNS: &[&str] = &["day", "model", "project", "key"];
     if is_json {
         let object = |row: &UsageRow| {
-            let groups = query.by.iter().map(|by| by.name()).zip(row.group.iter().map(|name| json!(name)));
+            let groups = query
+                .by
+                .iter()
+                .map(|by| by.name())
+                .zip(row.group.iter().map(|name| json!(name)));
             let numbers = NUMBERS.into_iter().zip(values(row));
-            Value::Object(groups.chain(numbers).map(|(name, value)| (name.to_owned(), value)).collect())
+            Value::Object(
+                groups
+                    .chain(numbers)
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect(),
+            )
         };
         let rows: Vec<Value> = rows.iter().map(object).collect();
         return Ok(writeln!(out, "{:#}", json!(rows))?);
     }
     let mut table = Table::new(&[
-        "day", "model", "project", "key", "requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd",
+        "day",
+        "model",
+        "project",
+        "key",
+        "requests",
+        "prompt_tokens",
+        "cached_tokens",
+        "completion_tokens",
+        "cost_usd",
     ]);
     for row in rows {
         let named = |column: &&str| {
             let at = query.by.iter().position(|by| by.name() == *column);
-            at.and_then(|at| row.group.get(at)).map_or(Value::Null, |name| json!(name))
+            at.and_then(|at| row.group.get(at))
+                .map_or(Value::Null, |name| json!(name))
         };
         table.row(COLUMNS.iter().map(named).chain(values(row)).collect());
     }
@@ -103,7 +134,8 @@ fn write_csv(query: &UsageQuery, rows: &[UsageRow], out: Output<'_>) -> Result<(
     let names: Vec<&str> = query.by.iter().map(|by| by.name()).chain(NUMBERS).collect();
     writeln!(out, "{}", names.join(","))?;
     for row in rows {
-        let numbers = values(row).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let numbers =
+            values(row).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         let cells = row.group.iter().map(|name| csv_cell(name)).chain(numbers);
         writeln!(out, "{}", cells.collect::<Vec<_>>().join(","))?;
     }
@@ -113,7 +145,11 @@ fn write_csv(query: &UsageQuery, rows: &[UsageRow], out: Output<'_>) -> Result<(
 /// In quotes where RFC 4180 asks for them, and with a mark before what a spreadsheet would take for a formula.
 fn csv_cell(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    let text = if is_formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -122,7 +158,8 @@ fn csv_cell(text: &str) -> String {
 }
 
 pub(super) fn ledger_cli() -> Command {
-    let verify = Command::new("verify").about("Compute every amount again from the rows alone, and follow the chains");
+    let verify =
+        Command::new("verify").about("Compute every amount again from the rows alone, and follow the chains");
     let audit = Command::new("audit").about("List administrative changes, the latest first");
     Command::new("ledger")
         .about("Prove the ledger, and show who changed what")
@@ -198,7 +235,9 @@ pub(super) fn run_ledger(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
         }
         match found.n_faults {
             0 => Ok(()),
-            n => Err(Failure::new(format!("the ledger is not what was written: {n} faults"))),
+            n => Err(Failure::new(format!(
+                "the ledger is not what was written: {n} faults"
+            ))),
         }
     })
 }

@@ -70,7 +70,10 @@ pub(super) fn run_cap(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failu
             let set = accounts.set_cap(ACTOR, (scope, target), period, limit);
             set.await.map_err(refused)?;
         }
-        let caps = accounts.caps().await.map_err(|error| Failure::new(error.to_string()))?;
+        let caps = accounts
+            .caps()
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?;
         accounts.close().await;
         let mut table = Table::new(&["scope", "target", "period", "limit_usd", "spent_usd"]);
         for cap in caps {
@@ -120,7 +123,9 @@ pub(super) fn price_cli() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(finished(set))
-        .subcommand(finished(Command::new("list").about("List every version of every price")))
+        .subcommand(finished(
+            Command::new("list").about("List every version of every price"),
+        ))
 }
 
 pub(super) fn run_price(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
@@ -140,9 +145,19 @@ pub(super) fn run_price(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fai
             let set = accounts.set_price(ACTOR, text(matches, "model"), price, from);
             set.await.map_err(refused)?;
         }
-        let prices = accounts.prices().await.map_err(|error| Failure::new(error.to_string()))?;
+        let prices = accounts
+            .prices()
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?;
         accounts.close().await;
-        let columns = &["model", "version", "input_usd", "cached_input_usd", "output_usd", "valid_from"];
+        let columns = &[
+            "model",
+            "version",
+            "input_usd",
+            "cached_input_usd",
+            "output_usd",
+            "valid_from",
+        ];
         let mut table = Table::new(columns);
         for info in prices {
             table.row(vec![

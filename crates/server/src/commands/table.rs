@@ -28,18 +28,36 @@ impl Table {
         if is_json {
             let object = |row: &Vec<Value>| {
                 let fields = self.columns.iter().zip(row);
-                Value::Object(fields.map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+                Value::Object(
+                    fields
+                        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                        .collect(),
+                )
             };
             let rows: Vec<Value> = self.rows.iter().map(object).collect();
             return Ok(writeln!(out, "{:#}", json!(rows))?);
         }
-        let header = self.columns.iter().map(|name| name.to_uppercase().replace('_', " "));
+        let header = self
+            .columns
+            .iter()
+            .map(|name| name.to_uppercase().replace('_', " "));
         let mut lines: Vec<Vec<String>> = vec![header.collect()];
         lines.extend(self.rows.iter().map(|row| row.iter().map(shown).collect()));
-        let width = |idx: usize| lines.iter().filter_map(|line| line.get(idx)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..self.columns.len()).map(|idx| width(idx).unwrap_or(0)).collect();
+        let width = |idx: usize| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(idx))
+                .map(|cell| cell.chars().count())
+                .max()
+        };
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|idx| width(idx).unwrap_or(0))
+            .collect();
         for line in &lines {
-            let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"));
             let line = cells.collect::<Vec<_>>().join("  ");
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -51,7 +69,10 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         // What others have named things must not steer the terminal.
-        Value::String(text) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
+        Value::String(text) => text
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect(),
         Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

@@ -74,7 +74,9 @@ pub(super) fn team_cli() -> Command {
                 .help("It may ask every model"),
         );
     let create = Command::new("create").about("Make a team, and its project `inference`");
-    let create = create.arg(named("team", "Its name")).arg(tier_arg().default_value("free"));
+    let create = create
+        .arg(named("team", "Its name"))
+        .arg(tier_arg().default_value("free"));
     Command::new("team")
         .about("Make, list and change teams")
         .subcommand_required(true)
@@ -95,7 +97,9 @@ pub(super) fn run_team(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fail
                 created.await.map_err(refused)?;
             }
             "set" => {
-                let models = matches.get_many::<String>("model").map(|models| models.cloned().collect());
+                let models = matches
+                    .get_many::<String>("model")
+                    .map(|models| models.cloned().collect());
                 let allowed_models = match models {
                     Some(models) => Some(Some(models)),
                     None => matches.get_flag("all-models").then_some(None),
@@ -111,7 +115,10 @@ pub(super) fn run_team(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fail
             _ => {}
         }
         let mut table = Table::new(&["team", "tier", "enabled", "members", "models", "created"]);
-        let teams = accounts.teams().await.map_err(|error| Failure::new(error.to_string()))?;
+        let teams = accounts
+            .teams()
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?;
         for team in teams {
             if name == "list" || team.name == text(matches, "team") {
                 table.row(vec![
@@ -144,7 +151,9 @@ pub(super) fn member_cli() -> Command {
         .about("Take a person out of a team; their keys no longer reach it")
         .arg(named("team", "The team"))
         .arg(named("person", "The person"));
-    let list = Command::new("list").about("List the people of a team").arg(named("team", "The team"));
+    let list = Command::new("list")
+        .about("List the people of a team")
+        .arg(named("team", "The team"));
     Command::new("member")
         .about("Put people into teams and take them out")
         .subcommand_required(true)
@@ -161,7 +170,8 @@ pub(super) fn run_member(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
         let team = text(matches, "team");
         match name {
             "add" => {
-                let added = accounts.add_member(ACTOR, team, text(matches, "person"), matches.get_flag("admin"));
+                let added =
+                    accounts.add_member(ACTOR, team, text(matches, "person"), matches.get_flag("admin"));
                 added.await.map_err(refused)?;
             }
             "remove" => {
@@ -172,7 +182,11 @@ pub(super) fn run_member(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
         }
         let mut table = Table::new(&["person", "role", "operator"]);
         for member in accounts.members(team).await.map_err(refused)? {
-            table.row(vec![json!(member.person), json!(member.role), json!(member.is_operator)]);
+            table.row(vec![
+                json!(member.person),
+                json!(member.role),
+                json!(member.is_operator),
+            ]);
         }
         accounts.close().await;
         table.write(matches.get_flag("json"), out)
@@ -188,14 +202,21 @@ fn limit_arg(id: &'static str, help: &'static str) -> Arg {
 }
 
 pub(super) fn project_cli() -> Command {
-    let create = Command::new("create").about("Make a project").arg(named("project", "As team/project"));
+    let create = Command::new("create")
+        .about("Make a project")
+        .arg(named("project", "As team/project"));
     let limit = Command::new("limit")
         .about("Set all limits of a project; one that is not given is taken away")
         .arg(named("project", "As team/project"))
         .arg(limit_arg("concurrency", "Sequences in flight for one model"))
         .arg(limit_arg("requests-per-minute", "Requests within a minute"))
-        .arg(limit_arg("tokens-per-minute", "Tokens within a minute, prompts and answers together"));
-    let list = Command::new("list").about("List the projects of a team").arg(named("team", "The team"));
+        .arg(limit_arg(
+            "tokens-per-minute",
+            "Tokens within a minute, prompts and answers together",
+        ));
+    let list = Command::new("list")
+        .about("List the projects of a team")
+        .arg(named("team", "The team"));
     Command::new("project")
         .about("Make, list and limit projects")
         .subcommand_required(true)
@@ -219,7 +240,10 @@ pub(super) fn run_project(matches: &ArgMatches, out: Output<'_>) -> Result<(), F
         };
         match (name, project) {
             ("create", Some(project)) => {
-                accounts.create_project(ACTOR, team, project).await.map_err(refused)?;
+                accounts
+                    .create_project(ACTOR, team, project)
+                    .await
+                    .map_err(refused)?;
             }
             ("limit", Some(project)) => {
                 let limit = |id| matches.get_one::<u32>(id).copied();
@@ -235,7 +259,13 @@ pub(super) fn run_project(matches: &ArgMatches, out: Output<'_>) -> Result<(), F
             }
             _ => {}
         }
-        let columns = &["project", "concurrency", "requests_per_minute", "tokens_per_minute", "created"];
+        let columns = &[
+            "project",
+            "concurrency",
+            "requests_per_minute",
+            "tokens_per_minute",
+            "created",
+        ];
         let mut table = Table::new(columns);
         for info in accounts.projects(team).await.map_err(refused)? {
             if project.is_none_or(|project| info.name == project) {

@@ -56,7 +56,9 @@ pub(super) async fn create(managing: Managing) -> Answer {
     let (app, actor, body) = managing.body::<NewKey>().await?;
     let person = body.person.clone().unwrap_or_else(|| own.clone());
     if !is_operator && person != own {
-        return Err(ApiError::not_permitted("Only an operator may make keys for others"));
+        return Err(ApiError::not_permitted(
+            "Only an operator may make keys for others",
+        ));
     }
     let lifetime = body.expires_in_s.map(Duration::from_secs);
     let request = KeyRequest {
@@ -88,7 +90,8 @@ fn terms(body: NewKey) -> Result<KeyTerms, ApiError> {
     if let Some(networks) = body.allowed_networks {
         let network = |text: &String| {
             let parsed = text.parse::<Network>();
-            parsed.map_err(|error| ApiError::parameter("invalid_value", "allowed_networks", error.to_string()))
+            parsed
+                .map_err(|error| ApiError::parameter("invalid_value", "allowed_networks", error.to_string()))
         };
         terms.allowed_networks = Some(networks.iter().map(network).collect::<Result<_, _>>()?);
     }

@@ -10,8 +10,8 @@ mod teams;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{FromRequest, Path, Request};
 use axum::body::Body;
+use axum::extract::{FromRequest, Path, Request};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -154,7 +154,8 @@ impl FromRequest<Arc<App>> for Managing {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Managing, ApiError> {
         let caller = request.extensions().get::<Caller>().cloned();
-        let caller = caller.ok_or_else(|| ApiError::server_error("a layer in front of the endpoint is missing"))?;
+        let caller =
+            caller.ok_or_else(|| ApiError::server_error("a layer in front of the endpoint is missing"))?;
         let is_operator = app.accounts.is_operator(&caller.person).await.map_err(failed)?;
         let (parts, body) = request.into_parts();
         Ok(Managing {
@@ -180,7 +181,9 @@ impl Managing {
         if self.is_operator {
             return Ok(());
         }
-        Err(ApiError::not_permitted("Only an operator of this server may do this"))
+        Err(ApiError::not_permitted(
+            "Only an operator of this server may do this",
+        ))
     }
 
     /// Operators, and administrators of this team.
@@ -189,7 +192,9 @@ impl Managing {
         if self.is_operator || self.role(team).await?.as_deref() == Some("admin") {
             return Ok(());
         }
-        Err(ApiError::not_permitted("Only an administrator of this team may do this"))
+        Err(ApiError::not_permitted(
+            "Only an administrator of this team may do this",
+        ))
     }
 
     /// Operators, and members of this team, whose key is good for `scope` or for administration.
@@ -201,7 +206,9 @@ impl Managing {
             return Ok(());
         }
         // Whoever is not in a team must not learn which teams there are.
-        Err(ApiError::not_found("There is no team of this name that you are in"))
+        Err(ApiError::not_found(
+            "There is no team of this name that you are in",
+        ))
     }
 
     async fn role(&self, team: &str) -> Result<Option<String>, ApiError> {
@@ -209,7 +216,9 @@ impl Managing {
             Err(ManageError::Unknown { .. }) => return Ok(None),
             members => members.map_err(refused)?,
         };
-        let own = members.into_iter().find(|member| member.person == self.caller.person.name);
+        let own = members
+            .into_iter()
+            .find(|member| member.person == self.caller.person.name);
         Ok(own.map(|member| member.role))
     }
 
@@ -266,7 +275,9 @@ fn refused(error: ManageError) -> ApiError {
 fn refused_key(error: KeyError) -> ApiError {
     let message = error.to_string();
     match error {
-        KeyError::UnknownKey(_) | KeyError::UnknownPerson(_) | KeyError::NoPeople => ApiError::not_found(message),
+        KeyError::UnknownKey(_) | KeyError::UnknownPerson(_) | KeyError::NoPeople => {
+            ApiError::not_found(message)
+        }
         KeyError::BadName | KeyError::BadTerms => ApiError::malformed("invalid_value", message),
         KeyError::Store(error) => failed(error),
     }

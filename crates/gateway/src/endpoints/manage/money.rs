@@ -109,7 +109,9 @@ pub(super) async fn set_cap(managing: Managing) -> Answer {
     let (app, actor, body) = managing.body::<NewCap>().await?;
     let limit = body.limit_usd.as_deref().map(|text| dollars("limit_usd", text));
     let target = (body.scope, body.target.as_str());
-    let set = app.accounts.set_cap(&actor, target, body.period, limit.transpose()?);
+    let set = app
+        .accounts
+        .set_cap(&actor, target, body.period, limit.transpose()?);
     set.await.map_err(refused)?;
     done()
 }

@@ -31,7 +31,10 @@ pub(super) async fn list(managing: Managing) -> Answer {
 pub(super) async fn create(managing: Managing) -> Answer {
     managing.operator()?;
     let (app, actor, NewTeam { name, tier }) = managing.body().await?;
-    app.accounts.create_team(&actor, &name, tier).await.map_err(refused)?;
+    app.accounts
+        .create_team(&actor, &name, tier)
+        .await
+        .map_err(refused)?;
     ok(json!({"name": name, "tier": tier}))
 }
 
@@ -74,9 +77,7 @@ pub(super) async fn change(Path(team): Parts<String>, managing: Managing) -> Ans
 pub(super) async fn members(Path(team): Parts<String>, managing: Managing) -> Answer {
     managing.team_member(&team, KeyScope::Admin).await?;
     let members = managing.app.accounts.members(&team).await.map_err(refused)?;
-    let member = |member: &tokenmill_accounts::MemberInfo| {
-        json!({"person": member.person, "role": member.role, "operator": member.is_operator})
-    };
+    let member = |member: &tokenmill_accounts::MemberInfo| json!({"person": member.person, "role": member.role, "operator": member.is_operator});
     ok(listed(members.iter().map(member).collect()))
 }
 
@@ -96,7 +97,9 @@ pub(super) struct Membership {
 pub(super) async fn add_member(Path((team, person)): Parts<(String, String)>, managing: Managing) -> Answer {
     managing.team_admin(&team).await?;
     let (app, actor, Membership { role }) = managing.body().await?;
-    let added = app.accounts.add_member(&actor, &team, &person, role == Role::Admin);
+    let added = app
+        .accounts
+        .add_member(&actor, &team, &person, role == Role::Admin);
     added.await.map_err(refused)?;
     done()
 }

@@ -123,7 +123,8 @@ impl<'a> Rig<'a> {
             let turn = Instant::now();
             for batch in &passes {
                 let (cache, scratch) = (&mut self.cache, &mut self.scratch);
-                self.model.forward(self.pool, batch, cache, scratch, &mut self.logits);
+                self.model
+                    .forward(self.pool, batch, cache, scratch, &mut self.logits);
             }
             turns.push(turn.elapsed().as_secs_f64());
         }
@@ -181,7 +182,9 @@ fn page_ids(first: usize, n_pages: usize) -> Vec<PageId> {
 fn fill(pool: &Pool, cache: &mut KvCache) {
     let shape = *cache.shape();
     let row = shape.n_kv_heads * shape.head_dim;
-    let numbers: Vec<f32> = (0..PAGE_TOKENS * row).map(|i| (i % 83) as f32 / 83.0 - 0.5).collect();
+    let numbers: Vec<f32> = (0..PAGE_TOKENS * row)
+        .map(|i| (i % 83) as f32 / 83.0 - 0.5)
+        .collect();
     for page in page_ids(0, cache.n_pages()) {
         for layer in 0..shape.n_layers {
             let span = Span {

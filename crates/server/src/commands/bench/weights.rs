@@ -18,7 +18,9 @@ pub(super) struct WeightReads {
 
 impl WeightReads {
     /// From names, shapes and bytes. `None` where a token uses only a part that the tensors do not tell, as of experts.
-    pub(super) fn from_tensors(tensors: impl Iterator<Item = (String, Vec<u64>, u64)>) -> Option<WeightReads> {
+    pub(super) fn from_tensors(
+        tensors: impl Iterator<Item = (String, Vec<u64>, u64)>,
+    ) -> Option<WeightReads> {
         let mut reads = WeightReads::default();
         let mut embedding = (0, 0);
         for (name, shape, n_bytes) in tensors {
