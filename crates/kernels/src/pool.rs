@@ -3,7 +3,8 @@
 //! A step on a small model lasts tens of microseconds and there are hundreds per token, so workers spin for a while
 //! after each one and sleep only when no next one comes. Work is cut into one contiguous range per worker, so that
 //! each streams its own memory, and claimed in pieces: a worker that is done takes pieces from the end of the range of
-//! another, so that one preempted thread does not hold up all.
+//! another, so that one preempted thread does not hold up all; one that has not even begun when all is claimed is not
+//! waited for.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -19,6 +20,8 @@ use crate::isa::Isa;
 
 /// How long to spin for the next step before sleeping: covers the serial work between the steps of a forward pass.
 const SPIN: Duration = Duration::from_micros(50);
+/// How often to look before yielding the processor for the first time: some microseconds.
+const WATCHES: usize = 200;
 
 /// A fixed set of workers, the calling thread being worker 0.
 ///
@@ -33,11 +36,9 @@ pub struct Pool {
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// Counts the steps; a change wakes the workers.
-    step: Padded<AtomicU64>,
-    /// Workers that have not finished the current step.
-    busy: Padded<AtomicUsize>,
-    /// Valid while `busy` is not zero.
+    /// The current step, a [`Gate`]; a new one wakes the workers.
+    gate: Padded<AtomicU64>,
+    /// Valid while the gate is open or a worker is inside.
     task: Mutex<Option<Task<'static>>>,
     /// Per worker: the part of its range that nobody has claimed, start in the high half and end in the low one.
     unclaimed: Vec<Padded<AtomicU64>>,
@@ -52,6 +53,47 @@ struct Shared {
 #[repr(align(128))]
 struct Padded<T>(T);
 
+/// The state of a step in a word: its number in the upper half, then 15 bits of workers that have entered, 1 bit for
+/// whether more may, and 16 bits of workers that are inside.
+#[derive(Clone, Copy)]
+struct Gate(u64);
+
+impl Gate {
+    const ENTERED: u64 = 1 << 17;
+    const OPEN: u64 = 1 << 16;
+    const MOST_WORKERS: usize = (1 << 15) - 1;
+
+    fn step(self) -> u64 {
+        self.0 >> 32
+    }
+
+    fn entered(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize >> 17
+    }
+
+    fn is_open(self) -> bool {
+        self.0 & Gate::OPEN != 0
+    }
+
+    fn inside(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    /// The open gate of the next step; numbers wrap around.
+    fn next(self) -> Gate {
+        Gate((self.step() + 1) << 32 | Gate::OPEN)
+    }
+}
+
+/// Who must have taken part before a step is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attendance {
+    /// All workers.
+    Everyone,
+    /// The caller: what it does not leave undone needs nobody.
+    Caller,
+}
+
 thread_local! {
     static INSIDE_A_STEP: Cell<bool> = const { Cell::new(false) };
 }
@@ -60,17 +102,12 @@ impl Pool {
     /// Starts `threads - 1` workers; the caller of each step is the last one.
     ///
     /// # Panics
-    /// The system refuses to start a thread.
+    /// The system refuses to start a thread, or there are 32,768 or more.
     pub fn new(threads: NonZeroUsize, isa: Isa) -> Pool {
         assert!(isa.is_available(), "this CPU lacks {}", isa.name());
         let n = threads.get();
-        // With more workers than processors a spinning worker only keeps a working one waiting.
-        let spin = if n <= Pool::default_threads().get() {
-            SPIN
-        } else {
-            Duration::ZERO
-        };
-        let shared = Arc::new(Shared::new(n, spin));
+        assert!(n <= Gate::MOST_WORKERS, "at most {} threads", Gate::MOST_WORKERS);
+        let shared = Arc::new(Shared::new(n, SPIN));
         let start = |worker| {
             let shared = Arc::clone(&shared);
             let name = format!("kernels-{worker}");
@@ -111,14 +148,14 @@ impl Pool {
     /// from inside a task of any pool, which would wait for itself.
     pub fn run(&self, task: &(dyn Fn(usize) + Sync)) {
         let turn = self.take_turn();
-        self.run_in_turn(&turn, task);
+        self.run_in_turn(&turn, Attendance::Everyone, task);
     }
 
     /// Splits `0..n_items` among the workers and runs `task(worker, range)` for each piece.
     ///
     /// Each worker has one contiguous share and claims it in pieces of an eighth of it, but at least `grain` items
     /// (at least one); a worker with nothing left claims from the end of the share of another. Which worker gets which
-    /// piece differs from run to run, so a result must not depend on it. Work of at most `grain` items stays on the
+    /// piece differs from run to run, and one that comes late gets none, so a result must not depend on it. Work of at most `grain` items stays on the
     /// calling thread and wakes nobody.
     ///
     /// # Panics
@@ -138,7 +175,7 @@ impl Pool {
                 .0
                 .store(pack(&share(n_items, n, worker)), Ordering::Relaxed);
         }
-        self.run_in_turn(&turn, &|worker| {
+        self.run_in_turn(&turn, Attendance::Caller, &|worker| {
             while let Some(range) = self.shared.claim(worker, piece) {
                 task(worker, range);
             }
@@ -181,23 +218,28 @@ impl Pool {
         lock(&self.turn)
     }
 
-    fn run_in_turn(&self, _turn: &MutexGuard<'_, ()>, task: Task<'_>) {
+    fn run_in_turn(&self, _turn: &MutexGuard<'_, ()>, attendance: Attendance, task: Task<'_>) {
         let shared = &*self.shared;
         if self.threads.is_empty() {
             return inside_a_step(|| task(0));
         }
-        // SAFETY: only the lifetime is changed. The workers use the task while `busy` is not zero; this function waits
-        // for zero before it returns or unwinds, so the task outlives each use. `step` makes no worker start late: one
-        // that has not yet seen the step still counts as busy.
+        // SAFETY: only the lifetime is changed. Workers use the task between entering and leaving the gate; this function
+        // closes the gate and waits until nobody is inside before it returns or unwinds, so the task outlives each use.
         let lasting = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
         *lock(&shared.task) = Some(lasting);
-        shared.busy.0.store(self.threads.len(), Ordering::Relaxed);
-        shared.step.0.fetch_add(1, Ordering::SeqCst);
+        shared.gate.0.store(shared.gate().next().0, Ordering::SeqCst);
         shared.workers_asleep.wake();
         let own = catch_unwind(AssertUnwindSafe(|| inside_a_step(|| task(0))));
+        if attendance == Attendance::Everyone {
+            let all_left = |gate: Gate| gate.entered() == self.threads.len() && gate.inside() == 0;
+            shared
+                .caller_asleep
+                .wait_until(shared.spin, || all_left(shared.gate()));
+        }
+        shared.gate.0.fetch_and(!Gate::OPEN, Ordering::SeqCst);
         shared
             .caller_asleep
-            .wait_until(shared.spin, || shared.busy.0.load(Ordering::SeqCst) == 0);
+            .wait_until(shared.spin, || shared.gate().inside() == 0);
         *lock(&shared.task) = None;
         let theirs = lock(&shared.panic).take();
         if let Some(panic) = own.err().or(theirs) {
@@ -208,8 +250,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.step.0.fetch_add(1, Ordering::SeqCst);
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // A closed gate: there is no task.
+        let next = self.shared.gate().next().0 & !Gate::OPEN;
+        self.shared.gate.0.store(next, Ordering::SeqCst);
         self.shared.workers_asleep.wake();
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its tasks and has no other way to fail.
@@ -221,8 +265,7 @@ impl Drop for Pool {
 impl Shared {
     fn new(n_workers: usize, spin: Duration) -> Shared {
         Shared {
-            step: Padded(AtomicU64::new(0)),
-            busy: Padded(AtomicUsize::new(0)),
+            gate: Padded(AtomicU64::new(0)),
             task: Mutex::new(None),
             unclaimed: (0..n_workers).map(|_| Padded(AtomicU64::new(0))).collect(),
             stop: AtomicBool::new(false),
@@ -233,14 +276,23 @@ impl Shared {
         }
     }
 
+    fn gate(&self) -> Gate {
+        Gate(self.gate.0.load(Ordering::SeqCst))
+    }
+
     fn work(&self, worker: usize) {
         let mut seen = 0;
+        let mut spin = self.spin;
         loop {
             self.workers_asleep
-                .wait_until(self.spin, || self.step.0.load(Ordering::SeqCst) != seen);
-            seen += 1;
-            if self.stop.load(Ordering::Relaxed) {
+                .wait_until(spin, || self.gate().step() != seen);
+            if self.stop.load(Ordering::SeqCst) {
                 return;
+            }
+            let (step, entered) = self.enter();
+            seen = step;
+            if !entered {
+                continue;
             }
             let task = *lock(&self.task);
             if let Some(task) = task
@@ -248,10 +300,31 @@ impl Shared {
             {
                 lock(&self.panic).get_or_insert(panic);
             }
-            if self.busy.0.fetch_sub(1, Ordering::SeqCst) == 1 {
-                self.caller_asleep.wake();
+            let last = Gate(self.gate.0.fetch_sub(1, Ordering::SeqCst)).inside() == 1;
+            // A caller that has slept meanwhile needs a processor, and there may be none but this one.
+            spin = if last && self.caller_asleep.wake() {
+                Duration::ZERO
+            } else {
+                self.spin
+            };
+        }
+    }
+
+    /// The current step, and whether it was still open. The caller has not entered it before.
+    fn enter(&self) -> (u64, bool) {
+        let mut gate = self.gate();
+        while gate.is_open() {
+            let entered = gate.0 + Gate::ENTERED + 1;
+            match self
+                .gate
+                .0
+                .compare_exchange_weak(gate.0, entered, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(_) => return (gate.step(), true),
+                Err(now) => gate = Gate(now),
             }
         }
+        (gate.step(), false)
     }
 
     /// The next piece for this worker: from the front of its own share, then from the end of the fullest other one.
@@ -358,15 +431,19 @@ impl Sleepers {
         self.count.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn wake(&self) {
-        if self.count.load(Ordering::SeqCst) > 0 {
+    /// Wakes those who sleep; returns whether anybody did.
+    fn wake(&self) -> bool {
+        let any = self.count.load(Ordering::SeqCst) > 0;
+        if any {
             // Taking the lock makes sure that a sleeper is either before its look at the condition or in its wait.
             drop(lock(&self.mutex));
             self.woken.notify_all();
         }
+        any
     }
 }
 
+/// Watches first; then yields the processor between looks, to a thread of ours perhaps that has been put on the same one.
 fn spin_until(spin: Duration, ready: &impl Fn() -> bool) -> bool {
     if ready() {
         return true;
@@ -374,13 +451,17 @@ fn spin_until(spin: Duration, ready: &impl Fn() -> bool) -> bool {
     if spin.is_zero() {
         return false;
     }
+    for _ in 0..WATCHES {
+        std::hint::spin_loop();
+        if ready() {
+            return true;
+        }
+    }
     let start = Instant::now();
     loop {
-        for _ in 0..32 {
-            std::hint::spin_loop();
-            if ready() {
-                return true;
-            }
+        thread::yield_now();
+        if ready() {
+            return true;
         }
         if start.elapsed() > spin {
             return false;
@@ -430,146 +511,4 @@ impl<'a, T> SharedSlice<'a, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicU32;
-
-    fn pool(threads: usize) -> Pool {
-        Pool::new(NonZeroUsize::new(threads).unwrap(), Isa::Scalar)
-    }
-
-    #[test]
-    fn each_worker_runs_each_task_once_over_many_steps() {
-        for threads in [1, 2, 3, 9] {
-            let pool = pool(threads);
-            let counts: Vec<AtomicU32> = (0..threads).map(|_| AtomicU32::new(0)).collect();
-            let steps = if threads <= 2 { 20_000 } else { 2_000 };
-            for step in 1..=steps {
-                pool.run(&|worker| {
-                    counts[worker].fetch_add(1, Ordering::Relaxed);
-                });
-                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == step));
-            }
-        }
-    }
-
-    #[test]
-    fn ranges_cover_all_items_once_whatever_the_grain() {
-        for threads in [1, 2, 5] {
-            let pool = pool(threads);
-            for n_items in [0, 1, 2, 7, 100, 1001] {
-                for grain in [0, 1, 3, 64, 5000] {
-                    let seen: Vec<AtomicU32> = (0..n_items).map(|_| AtomicU32::new(0)).collect();
-                    pool.for_each_range(n_items, grain, &|worker, range| {
-                        assert!(worker < threads && !range.is_empty());
-                        for item in range {
-                            seen[item].fetch_add(1, Ordering::Relaxed);
-                        }
-                    });
-                    assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_stalled_worker_loses_the_rest_of_its_share_to_the_others() {
-        let pool = pool(2);
-        let done = AtomicUsize::new(0);
-        let n_items = 1000;
-        pool.for_each_range(n_items, 1, &|worker, range| {
-            if worker == 1 {
-                // Holds one piece until everything else is done by the other worker.
-                while done.load(Ordering::SeqCst) + range.len() < n_items {
-                    thread::yield_now();
-                }
-            }
-            done.fetch_add(range.len(), Ordering::SeqCst);
-        });
-        assert_eq!(done.into_inner(), n_items);
-    }
-
-    #[test]
-    fn chunks_are_written_in_place() {
-        let pool = pool(3);
-        let mut data = vec![0_u32; 7 * 143];
-        pool.for_each_chunk(&mut data, 7, 2, |first, items| {
-            for (i, item) in items.chunks_exact_mut(7).enumerate() {
-                item.fill((first + i) as u32);
-            }
-        });
-        assert!(data.iter().enumerate().all(|(i, &value)| value as usize == i / 7));
-    }
-
-    #[test]
-    fn a_panic_reaches_the_caller_after_all_others_finished_and_the_pool_lives_on() {
-        let pool = pool(4);
-        for faulty in 0..4 {
-            let finished = AtomicUsize::new(0);
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                pool.run(&|worker| {
-                    assert!(worker != faulty, "worker {worker} fails");
-                    thread::yield_now();
-                    finished.fetch_add(1, Ordering::SeqCst);
-                });
-            }));
-            let message = *result.unwrap_err().downcast::<String>().unwrap();
-            assert_eq!(message, format!("worker {faulty} fails"));
-            assert_eq!(finished.into_inner(), 3);
-        }
-        pool.run(&|_| {});
-    }
-
-    #[test]
-    fn a_step_inside_a_step_is_refused_rather_than_waiting_for_itself() {
-        let pool = pool(2);
-        let result = catch_unwind(AssertUnwindSafe(|| pool.run(&|_| pool.run(&|_| {}))));
-        assert!(result.is_err());
-        pool.run(&|_| {});
-    }
-
-    #[test]
-    fn callers_on_several_threads_take_turns() {
-        let pool = pool(2);
-        let inside = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..500 {
-                        pool.run(&|_| {
-                            assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
-                            inside.fetch_sub(1, Ordering::SeqCst);
-                        });
-                    }
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn an_idle_pool_uses_no_processor_time() {
-        let pool = pool(3);
-        pool.run(&|_| {});
-        // Every worker goes to sleep after its spin; wait for that by looking, not by the clock.
-        while pool.shared.workers_asleep.count.load(Ordering::SeqCst) < 2 {
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn shares_are_even_and_cover_everything() {
-        for (n_items, n_workers) in [(0, 3), (1, 3), (10, 3), (16, 16), (1000, 7)] {
-            let shares: Vec<_> = (0..n_workers)
-                .map(|worker| share(n_items, n_workers, worker))
-                .collect();
-            assert_eq!(shares[0].start, 0);
-            assert_eq!(shares[n_workers - 1].end, n_items);
-            assert!(
-                shares
-                    .windows(2)
-                    .all(|pair| pair[0].end == pair[1].start && pair[0].len() >= pair[1].len())
-            );
-            assert!(shares[0].len() <= shares[n_workers - 1].len() + 1);
-        }
-    }
-}
+mod tests;
