@@ -1,14 +1,23 @@
 //! Products of activations and packed weights: how they are cut into tiles and given to workers. Knows no format.
 
+mod columns;
+mod part;
+mod scratch;
+
 use std::io;
 use std::ops::Range;
 
+use columns::Columns;
+use part::Part;
+use scratch::Form;
+
+pub use scratch::MatmulScratch;
+
 use crate::arena::Arena;
 use crate::mapped::MappedFile;
-use crate::pool::{Pool, SharedSlice, share};
+use crate::pool::Pool;
 use crate::quant::Format;
-use crate::quant::panel::PanelMut;
-use crate::quant::tile::{Correction, CorrectionKind, Kernel, MAX_COLUMNS, Panel, PerRow, ROWS, STEP};
+use crate::quant::tile::ROWS;
 
 /// Weights `[n_rows, n_cols]`, packed into tiles of 16 rows, in as many bits as the file has for them.
 ///
@@ -236,14 +245,9 @@ pub struct Product<'a> {
     pub out: &'a mut [f32],
 }
 
-/// Memory that products reuse from call to call: the activations as the kernels read them.
-#[derive(Debug, Default)]
-pub struct MatmulScratch {
-    words: Vec<i32>,
-    scales: Vec<f32>,
-    corrections: Vec<(Correction, Vec<u32>)>,
-    floats: Vec<f32>,
-}
+/// From how many tokens on weights are taken out of their tiles before they are multiplied, where the instruction set
+/// has kernels for that.
+const WIDE_FROM: usize = 12;
 
 /// Multiplies `x`, `[n_tokens, n_cols]`, with several matrices in one parallel step: `out[t, r] = sum_c x[t, c] w[r, c]`.
 ///
@@ -263,36 +267,31 @@ pub fn matmul(
     let Some(n_cols) = products.first().map(|product| product.weights.n_cols) else {
         return;
     };
-    // Compared so that no product wraps: results are written unchecked where these hold.
-    assert_eq!(
-        Some(x.len()),
-        n_tokens.checked_mul(n_cols),
-        "activations [{n_tokens}, {n_cols}]"
-    );
-    for Product { weights, out } in products.iter() {
-        assert_eq!(weights.n_cols, n_cols, "matrices that share their activations");
-        assert_eq!(
-            Some(out.len()),
-            n_tokens.checked_mul(weights.n_rows),
-            "results [{n_tokens}, {}]",
-            weights.n_rows
-        );
-    }
+    check_shapes(x, n_tokens, n_cols, products);
     if n_tokens == 0 {
         return;
     }
     if n_cols == 0 {
         return products.iter_mut().for_each(|product| product.out.fill(0.0));
     }
-    let columns = Columns::new(
-        products[0].weights.format.kernels.for_isa(pool.isa()),
-        n_tokens,
-        n_cols,
-    );
-    scratch.prepare(pool, &columns, x, products);
+    let kernels = &products[0].weights.format.kernels;
+    let is_wide = |product: &Product<'_>| product.weights.format.kernels.wide(pool.isa()).is_some();
+    let wide = kernels
+        .wide(pool.isa())
+        .filter(|_| n_tokens >= WIDE_FROM && products.iter().all(is_wide));
+    let columns = match wide {
+        Some(wide) => Columns::new(wide.multiply, n_tokens, n_cols),
+        None => Columns::new(kernels.for_isa(pool.isa()), n_tokens, n_cols),
+    };
+    let wide = wide.is_some();
+    let forms: Vec<Form> = products
+        .iter()
+        .map(|product| Form::of(product, pool, wide))
+        .collect();
+    scratch.prepare(pool, &columns, x, &forms);
     let parts: Vec<Part<'_>> = products
         .iter_mut()
-        .map(|product| Part::new(pool, scratch, product))
+        .map(|product| Part::new(pool, scratch, product, wide))
         .collect();
     let n_tiles = parts.iter().map(|part| part.weights.n_tiles()).sum();
     let grain = columns.least_tiles(
@@ -315,264 +314,20 @@ pub fn matmul(
     });
 }
 
-/// How the tokens are cut: into groups for which there is a kernel, that is as many columns as it takes, or fewer.
-struct Columns {
-    n_tokens: usize,
-    n_cols: usize,
-    n_steps: usize,
-    n_groups: usize,
-    /// The columns of the kernel of each group, and its number in the list of kernels: of the first `n_larger` groups,
-    /// and of the others, which may have one token less.
-    kernels: [(usize, usize); 2],
-    n_larger: usize,
-    /// Groups whose panels fit the second-level cache together.
-    groups_together: usize,
-}
-
-/// A group of tokens and its panel.
-struct Group {
-    tokens: Range<usize>,
-    /// Of the kernel; those without a token hold anything.
-    columns: usize,
-    /// The number of the kernel in its list.
-    kernel: usize,
-    /// Columns of the groups before this one.
-    first_column: usize,
-}
-
-/// What of the second-level cache to fill with activations; the smallest on servers of today is 512 KiB.
-const CACHE_BYTES: usize = 256 << 10;
-/// Weights worth a worker's while, read for one column; with more columns there is more to do with fewer.
-const PIECE_BYTES: usize = 64 << 10;
-/// Activations that one thread quantises sooner than others wake up.
-const SERIAL_ACTIVATIONS: usize = 8 << 10;
-
-impl Columns {
-    /// `kernels` is the list of any format: all have kernels for the same numbers of columns.
-    fn new(kernels: &[(usize, Kernel)], n_tokens: usize, n_cols: usize) -> Columns {
-        let most = kernels.last().map_or(1, |(columns, _)| *columns);
-        let n_groups = n_tokens.div_ceil(most);
-        let kernel_for = |group| {
-            let n_tokens = share(n_tokens, n_groups, group).len();
-            let kernel = kernels.iter().position(|(columns, _)| *columns >= n_tokens);
-            let kernel =
-                kernel.expect("groups have at most as many tokens as the largest kernel has columns");
-            (kernels[kernel].0, kernel)
-        };
-        Columns {
-            n_tokens,
-            n_cols,
-            n_steps: n_cols.div_ceil(STEP),
-            n_groups,
-            kernels: [kernel_for(0), kernel_for(n_groups - 1)],
-            n_larger: if n_tokens.is_multiple_of(n_groups) {
-                n_groups
-            } else {
-                n_tokens % n_groups
-            },
-            groups_together: (CACHE_BYTES / (most * n_cols * 5 / 4)).max(1),
-        }
-    }
-
-    fn group(&self, group: usize) -> Group {
-        let n_larger_before = group.min(self.n_larger);
-        let (columns, kernel) = self.kernels[usize::from(group >= self.n_larger)];
-        Group {
-            tokens: share(self.n_tokens, self.n_groups, group),
-            columns,
-            kernel,
-            first_column: n_larger_before * self.kernels[0].0 + (group - n_larger_before) * self.kernels[1].0,
-        }
-    }
-
-    /// Columns of all groups, those without a token included.
-    fn n_columns(&self) -> usize {
-        let last = self.group(self.n_groups - 1);
-        last.first_column + last.columns
-    }
-
-    /// Where the panel of a group lies in memory that has `per_cell` numbers for each step of each column.
-    fn panel(&self, group: &Group, per_cell: usize) -> Range<usize> {
-        let per_column = self.n_steps * per_cell;
-        group.first_column * per_column..(group.first_column + group.columns) * per_column
-    }
-
-    fn least_tiles(&self, tile_bytes: usize) -> usize {
-        PIECE_BYTES.div_ceil(tile_bytes * self.n_tokens.min(64))
-    }
-
-    fn groups_per_worker(&self) -> usize {
-        SERIAL_ACTIVATIONS.div_ceil(self.kernels[0].0 * self.n_cols)
-    }
-}
-
-impl MatmulScratch {
-    /// Brings the activations into the forms that the products need.
-    fn prepare(&mut self, pool: &Pool, columns: &Columns, x: &[f32], products: &[Product<'_>]) {
-        let cells = columns.n_columns() * columns.n_steps;
-        let mut n_corrections = 0;
-        let (mut any_floats, mut any_integers) = (false, false);
-        for product in products {
-            let Some(correction) = product.weights.format.kernels.correction(pool.isa()) else {
-                any_floats = true;
-                continue;
-            };
-            any_integers = true;
-            let known = self.corrections[..n_corrections]
-                .iter()
-                .any(|(known, _)| *known == correction);
-            if known || correction.kind == CorrectionKind::None {
-                continue;
-            }
-            if n_corrections == self.corrections.len() {
-                self.corrections.push((correction, Vec::new()));
-            }
-            self.corrections[n_corrections].0 = correction;
-            self.corrections[n_corrections]
-                .1
-                .resize(cells * correction.per_step(), 0);
-            n_corrections += 1;
-        }
-        self.corrections.truncate(n_corrections);
-        if any_integers {
-            self.words.resize(cells * STEP / 4, 0);
-            self.scales.resize(cells, 0.0);
-            self.quantize(pool, columns, x);
-        }
-        if any_floats {
-            self.floats.resize(cells * STEP, 0.0);
-            self.copy_floats(pool, columns, x);
-        }
-    }
-
-    fn quantize(&mut self, pool: &Pool, columns: &Columns, x: &[f32]) {
-        let words = SharedSlice::new(&mut self.words);
-        let scales = SharedSlice::new(&mut self.scales);
-        let corrections: Vec<_> = self
-            .corrections
-            .iter_mut()
-            .map(|(correction, values)| (*correction, SharedSlice::new(values)))
-            .collect();
-        pool.for_each_range(columns.n_groups, columns.groups_per_worker(), &|_, groups| {
-            for group in groups.map(|group| columns.group(group)) {
-                // SAFETY: the pool gives each group to one worker, and groups have panels of their own.
-                let mut panel = unsafe {
-                    PanelMut {
-                        columns: group.columns,
-                        words: words.range_mut(columns.panel(&group, STEP / 4)),
-                        scales: scales.range_mut(columns.panel(&group, 1)),
-                        corrections: corrections
-                            .iter()
-                            .map(|(correction, values)| {
-                                (
-                                    *correction,
-                                    values.range_mut(columns.panel(&group, correction.per_step())),
-                                )
-                            })
-                            .collect(),
-                    }
-                };
-                for (column, token) in group.tokens.enumerate() {
-                    panel.fill_column(pool.isa(), column, &x[token * columns.n_cols..][..columns.n_cols]);
-                }
-            }
-        });
-    }
-
-    fn copy_floats(&mut self, pool: &Pool, columns: &Columns, x: &[f32]) {
-        let floats = SharedSlice::new(&mut self.floats);
-        pool.for_each_range(columns.n_groups, columns.groups_per_worker(), &|_, groups| {
-            for group in groups.map(|group| columns.group(group)) {
-                // SAFETY: the pool gives each group to one worker, and groups have panels of their own.
-                let panel = unsafe { floats.range_mut(columns.panel(&group, STEP)) };
-                for (column, token) in group.tokens.enumerate() {
-                    let row = &x[token * columns.n_cols..][..columns.n_cols];
-                    for (step, x) in row.chunks(STEP).enumerate() {
-                        let to = &mut panel[(step * group.columns + column) * STEP..][..STEP];
-                        to[..x.len()].copy_from_slice(x);
-                        // Memory from the last call may hold anything, and 0 * infinity is not 0.
-                        to[x.len()..].fill(0.0);
-                    }
-                }
-            }
-        });
-    }
-}
-
-/// A product as the workers see it.
-struct Part<'a> {
-    weights: &'a Matrix,
-    out: SharedSlice<'a, f32>,
-    panel: Panel<'a>,
-    corrections_per_step: usize,
-    kernels: &'static [(usize, Kernel)],
-}
-
-impl<'a> Part<'a> {
-    fn new(pool: &Pool, scratch: &'a MatmulScratch, product: &'a mut Product<'_>) -> Part<'a> {
-        let weights = product.weights;
-        let kernels = &weights.format.kernels;
-        let correction = kernels.correction(pool.isa());
-        let corrections = scratch
-            .corrections
-            .iter()
-            .find(|(known, _)| Some(*known) == correction);
-        Part {
-            weights,
-            out: SharedSlice::new(product.out),
-            panel: Panel {
-                words: &scratch.words,
-                scales: &scratch.scales,
-                corrections: corrections.map_or(&[], |(_, values)| values),
-                floats: &scratch.floats,
-            },
-            corrections_per_step: correction.map_or(0, Correction::per_step),
-            kernels: kernels.for_isa(pool.isa()),
-        }
-    }
-
-    /// Multiplies these tiles with all columns: as many groups of columns at a time as stay in the cache.
-    fn multiply(&self, columns: &Columns, tiles: Range<usize>) {
-        for first in (0..columns.n_groups).step_by(columns.groups_together) {
-            let groups = first..(first + columns.groups_together).min(columns.n_groups);
-            for tile in tiles.clone() {
-                for group in groups.clone() {
-                    self.multiply_tile(columns, tile, &columns.group(group));
-                }
-            }
-        }
-    }
-
-    fn multiply_tile(&self, columns: &Columns, tile: usize, group: &Group) {
-        let mut results = [PerRow::default(); MAX_COLUMNS];
-        let (_, kernel) = self.kernels[group.kernel];
-        let panel = self.panel_of(columns, group);
-        // SAFETY: the kernels are those for the instruction set of the pool, which was made for this CPU.
-        unsafe { kernel(self.weights.tile(tile), panel, &mut results[..group.columns]) };
-        let n_rows = self.weights.n_rows;
-        let rows = tile * ROWS..((tile + 1) * ROWS).min(n_rows);
-        for (token, result) in group.tokens.clone().zip(&results) {
-            // SAFETY: the pool gives each tile to one worker, and only this tile has these rows.
-            let out = unsafe {
-                self.out
-                    .range_mut(token * n_rows + rows.start..token * n_rows + rows.end)
-            };
-            out.copy_from_slice(&result.0[..rows.len()]);
-        }
-    }
-
-    fn panel_of(&self, columns: &Columns, group: &Group) -> Panel<'_> {
-        if self.weights.format.numbers.is_none() {
-            return Panel {
-                floats: &self.panel.floats[columns.panel(group, STEP)],
-                ..Panel::default()
-            };
-        }
-        Panel {
-            words: &self.panel.words[columns.panel(group, STEP / 4)],
-            scales: &self.panel.scales[columns.panel(group, 1)],
-            corrections: &self.panel.corrections[columns.panel(group, self.corrections_per_step)],
-            ..Panel::default()
-        }
+fn check_shapes(x: &[f32], n_tokens: usize, n_cols: usize, products: &[Product<'_>]) {
+    // Compared so that no product wraps: results are written unchecked where these hold.
+    assert_eq!(
+        Some(x.len()),
+        n_tokens.checked_mul(n_cols),
+        "activations [{n_tokens}, {n_cols}]"
+    );
+    for Product { weights, out } in products.iter() {
+        assert_eq!(weights.n_cols, n_cols, "matrices that share their activations");
+        assert_eq!(
+            Some(out.len()),
+            n_tokens.checked_mul(weights.n_rows),
+            "results [{n_tokens}, {}]",
+            weights.n_rows
+        );
     }
 }

@@ -128,7 +128,7 @@ impl Format {
             block_bytes: F::FILE_BYTES,
             tile_len: F::LEN,
             tile_bytes: ROWS * F::BYTES,
-            kernels: Kernels::of::<Integer<F>>(),
+            kernels: Kernels::with_wide::<Integer<F>>(),
             numbers: Some((F::GROUP, |block, numbers| F::numbers(&F::read(block), numbers))),
             decode: decode_integers::<F>,
             encode: F::ENCODE,

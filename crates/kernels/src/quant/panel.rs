@@ -22,8 +22,8 @@ const SIGN_BIT: u32 = 0x8000_0000;
 pub(crate) struct QuantizedStep {
     pub(crate) bytes: [i8; STEP],
     pub(crate) scale: f32,
-    /// The sums of the first and the second 16 bytes.
-    pub(crate) sums: [i32; 2],
+    /// Of the first and the second 16 bytes: the sum of the first two of each 4, and of the last two.
+    pub(crate) sums: [[i32; 2]; 2],
 }
 
 /// Quantises steps of a row; the last one, if not full, is filled up with zeros.
@@ -68,30 +68,37 @@ fn quantize_step(x: &[f32; STEP]) -> QuantizedStep {
         return QuantizedStep {
             bytes: [0; STEP],
             scale: f32::NAN,
-            sums: [0; 2],
+            sums: [[0; 2]; 2],
         };
     }
     if largest < LEAST {
         return QuantizedStep {
             bytes: [0; STEP],
             scale: 0.0,
-            sums: [0; 2],
+            sums: [[0; 2]; 2],
         };
     }
     let factor = 127.0 / largest;
     let rounded = x.map(|x| (x * factor + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed());
-    let sum = |half: &[i32]| half.iter().sum::<i32>();
+    let sums = |half: &[i32]| {
+        let words = half.as_chunks::<4>().0;
+        let pairs = words.iter().map(|word| [word[0] + word[1], word[2] + word[3]]);
+        pairs.fold([0; 2], |sums, pair| [sums[0] + pair[0], sums[1] + pair[1]])
+    };
     QuantizedStep {
         bytes: rounded.map(|q| q as i8),
         scale: largest / 127.0,
-        sums: [sum(&rounded[..STEP / 2]), sum(&rounded[STEP / 2..])],
+        sums: [sums(&rounded[..STEP / 2]), sums(&rounded[STEP / 2..])],
     }
 }
 
 /// Where a column of a panel is written: the slices of a panel of `columns` columns.
 pub(crate) struct PanelMut<'a> {
     pub(crate) columns: usize,
+    /// Empty if no product wants the bytes by fours.
     pub(crate) words: &'a mut [i32],
+    /// Empty if no product wants the bytes as pairs of 16 bits.
+    pub(crate) pairs: &'a mut [i32],
     pub(crate) scales: &'a mut [f32],
     /// For each correction that a product of the step needs.
     pub(crate) corrections: Vec<(Correction, &'a mut [u32])>,
@@ -104,25 +111,39 @@ impl PanelMut<'_> {
         let columns = self.columns;
         quantize_row(isa, row, &mut |step, quantized| {
             let at = step * columns + column;
-            let words = &mut self.words[at * WORDS..][..WORDS];
-            for (word, bytes) in words.iter_mut().zip(quantized.bytes.as_chunks::<4>().0) {
-                *word = i32::from_le_bytes(bytes.map(i8::cast_unsigned));
+            if !self.words.is_empty() {
+                let cells = self.words[step * WORDS * columns..][..WORDS * columns].iter_mut();
+                let words = quantized.bytes.as_chunks::<4>().0.iter();
+                for (cell, word) in cells.skip(column).step_by(columns).zip(words) {
+                    *cell = i32::from_le_bytes(word.map(i8::cast_unsigned));
+                }
+            }
+            if !self.pairs.is_empty() {
+                let cells = self.pairs[step * 2 * WORDS * columns..][..2 * WORDS * columns].iter_mut();
+                let pairs = quantized.bytes.as_chunks::<2>().0.iter();
+                for (cell, pair) in cells.skip(column).step_by(columns).zip(pairs) {
+                    *cell = two_halves(pair.map(i32::from)).cast_signed();
+                }
             }
             self.scales[at] = quantized.scale;
             for (correction, values) in &mut self.corrections {
-                let groups = STEP / correction.group;
-                for group in 0..groups {
-                    let sum = if groups == 1 {
-                        quantized.sums[0] + quantized.sums[1]
-                    } else {
-                        quantized.sums[group]
-                    };
-                    values[(step * groups + group) * columns + column] =
-                        correction.value(sum, quantized.scale);
+                let [first, second] = quantized.sums;
+                if correction.group == STEP {
+                    let sums = [first[0] + second[0], first[1] + second[1]];
+                    values[at] = correction.value(sums, quantized.scale);
+                } else {
+                    let at = 2 * step * columns + column;
+                    values[at] = correction.value(first, quantized.scale);
+                    values[at + columns] = correction.value(second, quantized.scale);
                 }
             }
         });
     }
+}
+
+/// Two numbers of 16 bits in a word, the first one lowest.
+fn two_halves([low, high]: [i32; 2]) -> u32 {
+    low.cast_unsigned() & 0xffff | high.cast_unsigned() << 16
 }
 
 impl Correction {
@@ -135,11 +156,12 @@ impl Correction {
         }
     }
 
-    fn value(self, sum: i32, scale: f32) -> u32 {
+    fn value(self, sums: [i32; 2], scale: f32) -> u32 {
         match self.kind {
             CorrectionKind::None => 0,
-            CorrectionKind::Offset(offset) => (-offset * sum).cast_unsigned(),
-            CorrectionKind::Minimum => (sum as f32 * scale).to_bits(),
+            CorrectionKind::Offset(offset) => (-offset * (sums[0] + sums[1])).cast_unsigned(),
+            CorrectionKind::OffsetOfPairs(offset) => two_halves(sums.map(|sum| -offset * sum)),
+            CorrectionKind::Minimum => ((sums[0] + sums[1]) as f32 * scale).to_bits(),
         }
     }
 }
@@ -189,8 +211,14 @@ mod tests {
         quantize_row(Isa::Scalar, &row, &mut |_, step| {
             assert_eq!(step.bytes[31], -127);
             assert_eq!(step.scale, 31.0 / 127.0);
-            assert_eq!(step.sums[0], step.bytes[..16].iter().map(|&q| i32::from(q)).sum());
-            assert_eq!(step.sums[1], step.bytes[16..].iter().map(|&q| i32::from(q)).sum());
+            for (half, sums) in step.sums.iter().enumerate() {
+                let sum = |pair: usize| {
+                    let of_pair = |i: &usize| i % 4 / 2 == pair && i / 16 == half;
+                    let bytes = (0..32).filter(of_pair).map(|i| i32::from(step.bytes[i]));
+                    bytes.sum::<i32>()
+                };
+                assert_eq!(*sums, [sum(0), sum(1)]);
+            }
         });
     }
 }

@@ -38,7 +38,9 @@ impl Vector for Avx512 {
 
     // The instruction multiplies unsigned weights with signed activations.
     const SIGNED_OFFSET: i32 = 128;
-    const LEAST_COLUMNS_TO_PREFETCH: usize = 3;
+    // Measured on Zen 4: from 3 columns on at 18 bytes, from 6 on at 34.
+    const BYTES_PER_COLUMN_TO_PREFETCH: usize = 6;
+    const PARTIAL_OF_PAIRS: bool = false;
 
     #[inline(always)]
     fn lines_per_partial(_max: u8) -> usize {
@@ -93,8 +95,8 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn open(self, start: __m512i) -> __m512i {
-        start
+    fn open(self, correction: u32) -> __m512i {
+        self.splat_int(correction.cast_signed())
     }
 
     #[inline(always)]
@@ -115,8 +117,9 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn close(self, _start: __m512i, sum: __m512i) -> __m512i {
-        sum
+    fn close(self, sum: __m512i, partial: __m512i) -> __m512i {
+        // SAFETY: AVX-512 is there, see the type.
+        unsafe { _mm512_add_epi32(sum, partial) }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Correction, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector};
+use super::{Correction, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, prefetch};
 
 /// A format as the kernel reads it from a tile: blocks of 32 columns.
 pub(crate) trait Layout {
@@ -15,6 +15,10 @@ pub(crate) trait Layout {
 /// The kernel for a format.
 pub(crate) struct Float<F>(PhantomData<F>);
 
+impl<F: Layout> Float<F> {
+    const BLOCK: usize = ROWS * STEP * F::BYTES;
+}
+
 impl<F: Layout> Tile for Float<F> {
     fn correction<V: Vector>() -> Option<Correction> {
         None
@@ -24,14 +28,15 @@ impl<F: Layout> Tile for Float<F> {
     fn run<V: Vector, const M: usize>(v: V, tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
         const { assert!(M <= MAX_COLUMNS) };
         let mut acc = [v.splat(0.0); M];
-        for (at, block) in tile.chunks_exact(ROWS * STEP * F::BYTES).enumerate() {
+        for (at, block) in tile.chunks_exact(Self::BLOCK).enumerate() {
             let x = &panel.floats[at * M * STEP..][..M * STEP];
+            prefetch::<V, M>(v, block, 0, Self::BLOCK);
             let mut part = [v.splat(0.0); M];
             for column in (0..STEP).step_by(4) {
                 for k in column..column + 4 {
                     let weights = F::column(v, block, k);
                     for m in 0..M {
-                        part[m] = v.mul_add(weights, v.splat(x[m * STEP + k]), part[m]);
+                        part[m] = v.mul_add(weights, v.splat(x[k * M + m]), part[m]);
                     }
                 }
             }

@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::{Correction, CorrectionKind, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector};
+use super::wide::{self, Unpacked, WideTile, WideVector, ask_for, parts_ahead};
+use super::{Correction, CorrectionKind, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, prefetch};
 
 /// How the kernel sees the weights of a format.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,13 +62,51 @@ impl<F: Layout> Integer<F> {
     const BLOCK: usize = ROWS * F::BYTES;
     const STEPS: usize = F::LEN / STEP;
 
-    const fn correction_kind(signed_offset: i32) -> CorrectionKind {
+    /// Lines of a group.
+    const LINES: usize = F::GROUP / 4;
+
+    const fn correction_kind<V: Vector>() -> CorrectionKind {
         match F::VALUES {
             _ if F::HAS_MINIMUM => CorrectionKind::Minimum,
             Values::Unsigned { offset: 0, .. } => CorrectionKind::None,
+            Values::Unsigned { max, offset } if V::PARTIAL_OF_PAIRS => {
+                // Sums may wrap around on the way, but not in the end: half of the products of a group go to each.
+                let most = if max as i32 - offset > offset {
+                    max as i32 - offset
+                } else {
+                    offset
+                };
+                assert!(F::GROUP as i32 / 2 * most * 127 <= i16::MAX as i32);
+                CorrectionKind::OffsetOfPairs(offset)
+            }
             Values::Unsigned { offset, .. } => CorrectionKind::Offset(offset),
-            Values::Signed if signed_offset == 0 => CorrectionKind::None,
-            Values::Signed => CorrectionKind::Offset(signed_offset),
+            Values::Signed if V::SIGNED_OFFSET == 0 => CorrectionKind::None,
+            Values::Signed => CorrectionKind::Offset(V::SIGNED_OFFSET),
+        }
+    }
+
+    const fn starts_at_correction<V: Vector>() -> bool {
+        matches!(
+            Self::correction_kind::<V>(),
+            CorrectionKind::Offset(_) | CorrectionKind::OffsetOfPairs(_)
+        )
+    }
+
+    /// How many lines a partial takes: all, if it starts at its correction.
+    fn lines_per_partial<V: Vector>() -> usize {
+        match F::VALUES {
+            Values::Unsigned { max, .. } if !Self::starts_at_correction::<V>() => {
+                V::lines_per_partial(max).min(Self::LINES)
+            }
+            _ => Self::LINES,
+        }
+    }
+
+    /// Corrections for each step of each column.
+    const fn corrections_per_step<V: Vector>() -> usize {
+        match Self::correction_kind::<V>() {
+            CorrectionKind::None => 0,
+            _ => Self::GROUPS,
         }
     }
 
@@ -80,43 +119,89 @@ impl<F: Layout> Integer<F> {
         words: &[i32],
         corrections: &[u32],
     ) -> [V::Ints; M] {
-        let starts_at_offset = matches!(Self::correction_kind(V::SIGNED_OFFSET), CorrectionKind::Offset(_));
-        let mut ints = [v.splat_int(0); M];
-        if starts_at_offset {
-            for m in 0..M {
-                ints[m] = v.splat_int(corrections[m].cast_signed());
+        let start = |m: usize| {
+            if Self::starts_at_correction::<V>() {
+                corrections[m]
+            } else {
+                0
             }
-        }
-        let lines = F::GROUP / 4;
-        let word = |m: usize, line: usize| words[m * (STEP / 4) + group * lines + line];
+        };
+        let mut ints = [v.splat_int(0); M];
+        let word = |m: usize, line: usize| words[(group * Self::LINES + line) * M + m];
         match F::VALUES {
             Values::Signed => {
-                for_each_line!(lines, |LINE| {
+                for (m, sum) in ints.iter_mut().enumerate() {
+                    *sum = v.splat_int(start(m).cast_signed());
+                }
+                for_each_line!(Self::LINES, |LINE| {
                     let bytes = v.signed(F::line(v, block, step, group, LINE));
                     for (m, sum) in ints.iter_mut().enumerate() {
                         *sum = v.dot_signed(*sum, bytes, word(m, LINE));
                     }
                 });
             }
-            Values::Unsigned { max, .. } => {
-                let per_partial = V::lines_per_partial(max);
-                let mut partial = [v.open(ints[0]); M];
-                for_each_line!(lines, |LINE| {
+            Values::Unsigned { .. } => {
+                let per_partial = Self::lines_per_partial::<V>();
+                let mut partial = [v.open(0); M];
+                for_each_line!(Self::LINES, |LINE| {
                     if LINE.is_multiple_of(per_partial) {
-                        for m in 0..M {
-                            partial[m] = v.open(ints[m]);
+                        for (m, sum) in partial.iter_mut().enumerate() {
+                            *sum = v.open(start(m));
                         }
                     }
                     let bytes = F::line(v, block, step, group, LINE);
                     for (m, sum) in partial.iter_mut().enumerate() {
                         *sum = v.dot(*sum, bytes, word(m, LINE));
                     }
-                    if LINE % per_partial == per_partial - 1 || LINE == lines - 1 {
+                    if LINE % per_partial == per_partial - 1 || LINE == Self::LINES - 1 {
                         for m in 0..M {
                             ints[m] = v.close(ints[m], partial[m]);
                         }
                     }
                 });
+            }
+        }
+        ints
+    }
+
+    /// As [`Integer::dots`], of unpacked lines.
+    #[inline(always)]
+    fn wide_dots<V: WideVector, const M: usize>(
+        v: V,
+        lines_per_loop: usize,
+        lines: &[[u8; 64]],
+        words: &[[i32; M]],
+        corrections: &[u32; M],
+    ) -> [V::Ints; M] {
+        let mut ints = [v.splat_int(0); M];
+        let loops = Self::LINES / Self::lines_per_partial::<V>();
+        for at in 0..loops {
+            let lines = lines.get(at * lines_per_loop..).unwrap_or_default();
+            let words = words.get(at * lines_per_loop..).unwrap_or_default();
+            let lines = lines.iter().zip(words).take(lines_per_loop);
+            if F::VALUES == Values::Signed {
+                for (line, words) in lines {
+                    let weights = v.load(line);
+                    for m in 0..M {
+                        ints[m] = v.dot_pairs(ints[m], weights, words[m]);
+                    }
+                }
+                continue;
+            }
+            let mut partial = [v.open(0); M];
+            if Self::starts_at_correction::<V>() {
+                for m in 0..M {
+                    partial[m] = v.open(corrections[m]);
+                }
+            }
+            for (line, words) in lines {
+                let weights = v.load(line);
+                for m in 0..M {
+                    partial[m] = v.dot(partial[m], weights, words[m]);
+                }
+            }
+            for m in 0..M {
+                ints[m] = v.close(ints[m], partial[m]);
             }
         }
         ints
@@ -127,17 +212,14 @@ impl<F: Layout> Tile for Integer<F> {
     fn correction<V: Vector>() -> Option<Correction> {
         Some(Correction {
             group: F::GROUP,
-            kind: Self::correction_kind(V::SIGNED_OFFSET),
+            kind: Self::correction_kind::<V>(),
         })
     }
 
     #[inline(always)]
     fn run<V: Vector, const M: usize>(v: V, tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
         const { assert!(M <= MAX_COLUMNS) };
-        let correction_words = match Self::correction_kind(V::SIGNED_OFFSET) {
-            CorrectionKind::None => 0,
-            _ => Self::GROUPS * M,
-        };
+        let correction_words = Self::corrections_per_step::<V>() * M;
         let mut acc = [v.splat(0.0); M];
         let mut at = 0;
         for block in tile.chunks_exact(Self::BLOCK) {
@@ -147,7 +229,7 @@ impl<F: Layout> Tile for Integer<F> {
                 let scales = &panel.scales[at * M..][..M];
                 let corrections = &panel.corrections[at * correction_words..][..correction_words];
                 at += 1;
-                prefetch::<V, M>(v, block, step, Self::BLOCK / Self::STEPS);
+                prefetch::<V, M>(v, block, step, Self::STEP_BYTES);
                 for group in 0..Self::GROUPS {
                     let corrections = &corrections[(group * M).min(correction_words)..];
                     let dots = Self::dots::<V, M>(v, block, (step, group), words, corrections);
@@ -171,15 +253,90 @@ impl<F: Layout> Tile for Integer<F> {
     }
 }
 
-/// How far ahead of its use to ask for weights, in bytes.
-const AHEAD: usize = 9 * 1024;
+impl<F: Layout> WideTile for Integer<F> {
+    const STEP_BYTES: usize = Self::BLOCK / Self::STEPS;
+    const PAIRS: bool = matches!(F::VALUES, Values::Signed);
 
-#[inline(always)]
-fn prefetch<V: Vector, const M: usize>(v: V, block: &[u8], step: usize, step_bytes: usize) {
-    if M >= V::LEAST_COLUMNS_TO_PREFETCH {
-        let from = block.as_ptr().wrapping_add(AHEAD + step * step_bytes);
-        for line in 0..step_bytes.div_ceil(64) {
-            v.prefetch(from.wrapping_add(64 * line));
+    #[inline(always)]
+    fn unpack<V: WideVector>(v: V, tile: &[u8], to: &mut Unpacked) {
+        const { assert!(wide::STEPS.is_multiple_of(Self::STEPS)) };
+        const { assert!(Self::BLOCK.is_multiple_of(Self::STEPS)) };
+        to.lines_per_loop = Self::lines_per_partial::<V>() * if Self::PAIRS { 2 } else { 1 };
+        let lines_per_group = if Self::PAIRS { 2 * Self::LINES } else { Self::LINES };
+        let mut lines = to.lines.chunks_exact_mut(lines_per_group);
+        let mut scales = to.scales.iter_mut().zip(&mut to.minima);
+        for block in tile.chunks_exact(Self::BLOCK) {
+            let block_scales = F::scales(v, block);
+            for step in 0..Self::STEPS {
+                for group in 0..Self::GROUPS {
+                    let (Some(lines), Some((scale, minimum))) = (lines.next(), scales.next()) else {
+                        return;
+                    };
+                    for_each_line!(Self::LINES, |LINE| {
+                        let bytes = F::line(v, block, step, group, LINE);
+                        if Self::PAIRS {
+                            v.store_pairs(bytes, &mut lines.as_chunks_mut().0[LINE]);
+                        } else {
+                            v.store_bytes(bytes, &mut lines[LINE]);
+                        }
+                    });
+                    v.store(F::scale(v, block, &block_scales, step, group), scale);
+                    if F::HAS_MINIMUM {
+                        v.store(F::minimum(v, block, &block_scales, step, group), minimum);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn multiply<V: WideVector, const M: usize>(
+        v: V,
+        from: &Unpacked,
+        panel: Panel<'_>,
+        ahead: &[u8],
+        out: &mut [PerRow],
+    ) {
+        let lines_per_group = if Self::PAIRS { 2 * Self::LINES } else { Self::LINES };
+        let mut lines = from.lines.chunks_exact(lines_per_group);
+        let mut words = panel.words.as_chunks::<M>().0.chunks_exact(lines_per_group);
+        let mut corrections = panel.corrections.as_chunks::<M>().0.iter();
+        let mut weight_scales = from.scales.iter().zip(&from.minima);
+        let Some(out) = out.first_chunk_mut::<M>() else {
+            return;
+        };
+        let steps = panel.scales.as_chunks::<M>().0;
+        let mut ahead = parts_ahead(ahead, steps.len());
+        for scales in steps {
+            ask_for(v, ahead.next());
+            for _ in 0..Self::GROUPS {
+                let (Some(lines), Some(words)) = (lines.next(), words.next()) else {
+                    return;
+                };
+                let Some((scale, minimum)) = weight_scales.next() else {
+                    return;
+                };
+                let corrections = if Self::corrections_per_step::<V>() == 0 {
+                    &[0; M]
+                } else if let Some(corrections) = corrections.next() {
+                    corrections
+                } else {
+                    return;
+                };
+                let dots = Self::wide_dots::<V, M>(v, from.lines_per_loop, lines, words, corrections);
+                let scale = v.load_row(scale);
+                for m in 0..M {
+                    let dot = v.mul(v.to_floats(dots[m]), v.splat(scales[m]));
+                    v.store(v.mul_add(dot, scale, v.load_row(&out[m])), &mut out[m]);
+                }
+                if F::HAS_MINIMUM {
+                    let minimum = v.load_row(minimum);
+                    for m in 0..M {
+                        let weight = v.splat(f32::from_bits(corrections[m]));
+                        v.store(v.mul_add(minimum, weight, v.load_row(&out[m])), &mut out[m]);
+                    }
+                }
+            }
         }
     }
 }

@@ -19,6 +19,11 @@
 
 pub(crate) mod float;
 pub(crate) mod integer;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only AVX2 has wide kernels")
+)]
+pub(crate) mod wide;
 
 mod scalar;
 
@@ -28,6 +33,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+
+use wide::{Wide, WideTile};
 
 use crate::isa::Isa;
 
@@ -43,16 +50,17 @@ pub(crate) const MAX_COLUMNS: usize = 12;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct PerRow(pub(crate) [f32; ROWS]);
 
-/// The activations of `M` columns, step by step, the columns of a step side by side.
+/// The activations of `M` columns (of the panel), those for the same columns of weights side by side.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Panel<'a> {
-    /// `[step][M][8]` words of 4 signed bytes, the first column of weights in the lowest byte. For integer formats.
+    /// `[step][8][M]` words of 4 signed bytes, the first column of weights in the lowest byte; or, for kernels that want
+    /// them so, `[step][16][M]` words of two signed 16-bit numbers. For integer formats.
     pub(crate) words: &'a [i32],
     /// `[step][M]`: what a unit of a byte is worth. For integer formats.
     pub(crate) scales: &'a [f32],
     /// `[step][groups in a step][M]`: see [`Correction`]; empty where there is none.
     pub(crate) corrections: &'a [u32],
-    /// `[step][M][32]`. For float formats.
+    /// `[step][32][M]`. For float formats.
     pub(crate) floats: &'a [f32],
 }
 
@@ -69,6 +77,9 @@ pub(crate) enum CorrectionKind {
     None,
     /// The kernel sees weights larger by `offset` than they are: sums of products start at `-offset * sum`, an `i32`.
     Offset(i32),
+    /// The same for kernels that add up the first two and the last two products of each 4 apart, in 16 bits: the lower
+    /// and the upper half of a word.
+    OffsetOfPairs(i32),
     /// Weights have a minimum, which counts `scale * sum` times, an `f32`.
     Minimum,
 }
@@ -86,6 +97,8 @@ pub(crate) struct Kernels {
     #[cfg(target_arch = "x86_64")]
     avx2: &'static [(usize, Kernel)],
     #[cfg(target_arch = "x86_64")]
+    avx2_wide: Option<Wide>,
+    #[cfg(target_arch = "x86_64")]
     avx512: &'static [(usize, Kernel)],
     #[cfg(target_arch = "aarch64")]
     neon: &'static [(usize, Kernel)],
@@ -99,10 +112,21 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             avx2: avx2::Kernels::<T>::LIST,
             #[cfg(target_arch = "x86_64")]
+            avx2_wide: None,
+            #[cfg(target_arch = "x86_64")]
             avx512: avx512::Kernels::<T>::LIST,
             #[cfg(target_arch = "aarch64")]
             neon: neon::Kernels::<T>::LIST,
             correction: correction::<T>,
+        }
+    }
+
+    /// With those for many columns.
+    pub(super) const fn with_wide<T: WideTile>() -> Kernels {
+        Kernels {
+            #[cfg(target_arch = "x86_64")]
+            avx2_wide: Some(avx2::WideKernels::<T>::WIDE),
+            ..Kernels::of::<T>()
         }
     }
 
@@ -116,6 +140,15 @@ impl Kernels {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => self.neon,
             _ => self.scalar,
+        }
+    }
+
+    /// The kernels for many columns, where the instruction set and the format have them apart.
+    pub(crate) fn wide(&self, isa: Isa) -> Option<&Wide> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => self.avx2_wide.as_ref(),
+            _ => None,
         }
     }
 
@@ -159,9 +192,12 @@ pub(crate) trait Vector: Copy {
 
     /// What [`Vector::dot_signed`] takes signed bytes to be larger by.
     const SIGNED_OFFSET: i32;
-    /// From how many columns on it pays to ask for weights ahead of their use; with fewer, the kernel reads as fast as
-    /// the hardware fetches ahead by itself, and asking would only slow it down. Measured.
-    const LEAST_COLUMNS_TO_PREFETCH: usize;
+    /// It pays to ask for weights ahead of their use from as many columns on as make this number, times a row's bytes of
+    /// a step. With fewer, or with more bytes for each, the kernel reads as fast as the hardware fetches ahead by itself,
+    /// and asking would only slow it down.
+    const BYTES_PER_COLUMN_TO_PREFETCH: usize;
+    /// Whether a [`Vector::Partial`] holds 16-bit sums of pairs of products, or else 32-bit sums of all 4.
+    const PARTIAL_OF_PAIRS: bool;
     /// How many lines of bytes up to `max` a [`Vector::Partial`] can take.
     fn lines_per_partial(max: u8) -> usize;
 
@@ -175,14 +211,16 @@ pub(crate) trait Vector: Copy {
     fn lookup(self, table: &[i8; 16], bytes: Self::Bytes) -> Self::Bytes;
 
     fn splat_int(self, value: i32) -> Self::Ints;
-    fn open(self, start: Self::Ints) -> Self::Partial;
+    /// A partial that starts at a [`Correction`], or at 0.
+    fn open(self, correction: u32) -> Self::Partial;
     /// Adds for each row the products of its 4 bytes with those of `word`, which are in -127..=127.
     fn dot(self, sum: Self::Partial, unsigned: Self::Bytes, word: i32) -> Self::Partial;
     /// Makes signed bytes ready for [`Vector::dot_signed`].
     fn signed(self, bytes: Self::Bytes) -> Self::Bytes;
     /// As [`Vector::dot`], of signed bytes, and without a limit of lines.
     fn dot_signed(self, sum: Self::Ints, signed: Self::Bytes, word: i32) -> Self::Ints;
-    fn close(self, start: Self::Ints, sum: Self::Partial) -> Self::Ints;
+    /// Adds a partial to sums.
+    fn close(self, sum: Self::Ints, partial: Self::Partial) -> Self::Ints;
 
     fn to_floats(self, ints: Self::Ints) -> Self::Floats;
     fn splat(self, value: f32) -> Self::Floats;
@@ -211,5 +249,19 @@ pub(crate) fn part<const N: usize>(tile: &[u8], at: usize) -> &[u8; N] {
     match tile[at..].first_chunk() {
         Some(part) => part,
         None => panic!("a tile ends inside a line"),
+    }
+}
+
+/// How far ahead of its use to ask for weights, in bytes.
+const AHEAD: usize = 9 * 1024;
+
+/// Asks for the weights that come after this step of a block.
+#[inline(always)]
+fn prefetch<V: Vector, const M: usize>(v: V, block: &[u8], step: usize, step_bytes: usize) {
+    if M * V::BYTES_PER_COLUMN_TO_PREFETCH >= step_bytes / ROWS {
+        let from = block.as_ptr().wrapping_add(AHEAD + step * step_bytes);
+        for line in 0..step_bytes.div_ceil(64) {
+            v.prefetch(from.wrapping_add(64 * line));
+        }
     }
 }

@@ -47,7 +47,9 @@ impl Vector for Neon {
     type Floats = Quad<float32x4_t>;
 
     const SIGNED_OFFSET: i32 = 0;
-    const LEAST_COLUMNS_TO_PREFETCH: usize = 3;
+    // Not measured.
+    const BYTES_PER_COLUMN_TO_PREFETCH: usize = 6;
+    const PARTIAL_OF_PAIRS: bool = false;
 
     #[inline(always)]
     fn lines_per_partial(_max: u8) -> usize {
@@ -97,8 +99,8 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
-    fn open(self, start: Self::Ints) -> Self::Partial {
-        start
+    fn open(self, correction: u32) -> Self::Partial {
+        self.splat_int(correction.cast_signed())
     }
 
     /// No format has unsigned values above 63, so they are signed ones too.
@@ -121,8 +123,9 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
-    fn close(self, _start: Self::Ints, sum: Self::Partial) -> Self::Ints {
-        sum
+    fn close(self, sum: Self::Ints, partial: Self::Partial) -> Self::Ints {
+        // SAFETY: NEON is there, see the type.
+        zip(sum, partial, |sum, partial| unsafe { vaddq_s32(sum, partial) })
     }
 
     #[inline(always)]

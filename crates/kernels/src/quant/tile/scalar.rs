@@ -48,7 +48,8 @@ impl Vector for Scalar {
     type Floats = [f32; ROWS];
 
     const SIGNED_OFFSET: i32 = 0;
-    const LEAST_COLUMNS_TO_PREFETCH: usize = 2;
+    const BYTES_PER_COLUMN_TO_PREFETCH: usize = 0;
+    const PARTIAL_OF_PAIRS: bool = false;
 
     #[inline]
     fn lines_per_partial(_max: u8) -> usize {
@@ -103,8 +104,8 @@ impl Vector for Scalar {
     }
 
     #[inline]
-    fn open(self, start: [i32; ROWS]) -> [i32; ROWS] {
-        start
+    fn open(self, correction: u32) -> [i32; ROWS] {
+        [correction.cast_signed(); ROWS]
     }
 
     #[inline]
@@ -123,8 +124,8 @@ impl Vector for Scalar {
     }
 
     #[inline]
-    fn close(self, _start: [i32; ROWS], sum: [i32; ROWS]) -> [i32; ROWS] {
-        sum
+    fn close(self, sum: [i32; ROWS], partial: [i32; ROWS]) -> [i32; ROWS] {
+        std::array::from_fn(|row| sum[row] + partial[row])
     }
 
     #[inline]
