@@ -8,74 +8,183 @@
 //!    multiplies it if not; then `frequency_penalty` is taken off once for each time that the token was *generated*,
 //!    and `presence_penalty` once if it was generated at all.
 //! 3. A logit that is not finite now is a fault of the model.
-//! 4. **Greedy**, if the temperature is below 1e-5 or `top_k` is 1: the highest logit, of equal ones the lowest id.
-//! 5. **Temperature**: `weight = round(2^30 exp((logit - highest) / temperature))`, an integer. What is less than
+//! 4. **Mask**: tokens that are not allowed are out. None left is the caller's fault.
+//! 5. **Greedy**, if the temperature is below 1e-5 or `top_k` is 1: the highest logit, of equal ones the lowest id.
+//! 6. **`top_k`**: the `k` tokens with the highest logits stay, of equal ones those with the lowest ids.
+//! 7. **Temperature**: `weight = round(2^30 exp((logit - highest) / temperature))`, an integer. What is less than
 //!    2^-31 times as likely as the most likely token has weight 0 and is never drawn.
-//! 6. **`top_k`**: the tokens are ordered by logit, highest first, of equal ones the lowest id first; the first `k` stay.
-//! 7. **`top_p`**: the shortest beginning that has at least `top_p` of the weight of those that stayed.
-//! 8. **`min_p`**: the order is cut at the first token whose weight is below `min_p` times the highest.
-//! 9. **Draw**: with `w` the total weight of what is left and `r = floor(u w / 2^64)`, the first token at which the
-//!    running total of weights exceeds `r`. With neither of 6 to 8, the running total goes by id and not by logit.
+//! 8. **`top_p`**: in the order of weight, highest first, of equal ones the lowest id first, a token stays if the
+//!    weights before it add up to less than `top_p` of all that stayed so far.
+//! 9. **`min_p`**: tokens of less weight than `min_p` times the highest are out.
+//! 10. **Draw** of one that stayed, each as likely as its weight: among the tokens that 4, 6 and 9 left, with `w` their
+//!     total weight, `r = floor(u w / 2^64)` and the first token *by id* at which the running total of weights exceeds
+//!     `r`. If 8 put that token out, everything from it on in the order of 8 is left aside, and the draw is repeated
+//!     with the next `u`. (What is kept lies before it, so each kept token remains as likely as its weight.)
 //!
-//! Weights are integers so that totals do not depend on the order of adding, and the short ways taken below give
-//! exactly what the long way gives. `u` is the 64-bit output of a counter-based generator over `seed` and the index
-//! of the token in the output, so a token depends on neither neighbours nor interruptions.
+//! So nothing is ever put in order: whether a token is in the nucleus needs only the sum of the weights before it, one
+//! pass over integers, and `1 + ln(1 / top_p)` passes are expected, whatever the logits are.
+//!
+//! Weights are integers so that totals do not depend on the order of adding. The first `u` is the 64-bit output of a
+//! counter-based generator over `seed` and the index of the token in the output, so a token depends on neither
+//! neighbours nor interruptions.
 
 use crate::Sampling;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use tokenmill_kernels::isa::Isa;
+use tokenmill_kernels::logits::{BLOCK, Bound, MOST, Scale, add_up, pick, scan, weigh};
+use tokenmill_kernels::pool::Pool;
 
-/// Logits of this many tokens are looked at together.
-const BLOCK: usize = 64;
-/// Weight of the most likely token.
-const ONE: u32 = 1 << 30;
 /// The temperature below which choosing is greedy.
 const GREEDY_BELOW: f32 = 1e-5;
-/// How many tokens are put in order first, when it is not known how many are needed.
-const FIRST_ORDERED: usize = 64;
+/// Tokens that are looked at together where the best are gathered.
+const GLANCE: usize = 16;
 
-/// Logits that are not numbers.
+/// Why no token could be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the model gave logits that are not finite")]
-pub struct NotFinite;
+pub enum SampleError {
+    /// A fault of the model.
+    #[error("the model gave logits that are not finite")]
+    NotFinite,
+    /// A fault of the mask.
+    #[error("the mask allows no token")]
+    NothingAllowed,
+}
 
 /// The tokens that penalties look at.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// None if no penalty is set, so that nothing is counted.
-    seen: Option<BTreeMap<u32, u32>>,
+    seen: Option<Seen>,
+}
+
+/// Ids side by side, since every token is adjusted at every step.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// Id, and how often it was generated.
+    tokens: Vec<(u32, u32)>,
+    /// Where in `tokens` an id is.
+    places: HashMap<u32, usize>,
+}
+
+impl Seen {
+    fn count(&mut self, id: u32, n: u32) {
+        let place = *self.places.entry(id).or_insert(self.tokens.len());
+        if place == self.tokens.len() {
+            self.tokens.push((id, 0));
+        }
+        self.tokens[place].1 += n;
+    }
 }
 
 impl History {
     /// The history before the first token is generated.
     pub fn new(sampling: &Sampling, prompt: &[u32]) -> History {
-        let seen = sampling
-            .needs_history()
-            .then(|| prompt.iter().map(|&id| (id, 0)).collect());
+        let seen = sampling.needs_history().then(|| {
+            let mut seen = Seen::default();
+            prompt.iter().for_each(|&id| seen.count(id, 0));
+            seen
+        });
         History { seen }
     }
 
     /// A token was generated.
     pub fn push(&mut self, id: u32) {
         if let Some(seen) = &mut self.seen {
-            *seen.entry(id).or_default() += 1;
+            seen.count(id, 1);
         }
     }
 }
 
-/// Chooses tokens. Keeps only memory between calls, nothing that a result depends on.
+/// One row of logits and what to choose by.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// `[n_vocab]`; changed.
+    pub logits: &'a mut [f32],
+    /// How to choose.
+    pub sampling: &'a Sampling,
+    /// What penalties look at.
+    pub history: &'a History,
+    /// Bit `id % 32` of word `id / 32` says whether a token may be chosen; none: all may. Tokens beyond it may not.
+    pub allowed: Option<&'a [u32]>,
+    /// Index of the token in the output.
+    pub n_generated: u64,
+}
+
+/// Chooses a token for each row, rows in parallel.
+///
+/// # Errors
+/// Row by row, see [`Sampler::choose`].
+pub fn choose_all(pool: &Pool, samplers: &Samplers, rows: Vec<Row<'_>>) -> Vec<Result<u32, SampleError>> {
+    let mut rows: Vec<_> = rows
+        .into_iter()
+        .map(|row| (row, Err(SampleError::NotFinite)))
+        .collect();
+    pool.for_each_chunk(&mut rows, 1, 1, |_, rows| {
+        let mut sampler = samplers.take().unwrap_or_else(|| Sampler::new(pool.isa()));
+        for (row, choice) in rows {
+            *choice = sampler.choose(row);
+        }
+        samplers.put(sampler);
+    });
+    rows.into_iter().map(|(_, choice)| choice).collect()
+}
+
+/// Samplers that are not at work, as many as have been at once.
 #[derive(Debug, Default)]
+pub struct Samplers(Mutex<Vec<Sampler>>);
+
+impl Samplers {
+    fn take(&self) -> Option<Sampler> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put(&self, sampler: Sampler) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sampler);
+    }
+}
+
+/// Chooses tokens. Keeps only memory between calls, nothing that a result depends on.
+#[derive(Debug)]
 pub struct Sampler {
+    isa: Isa,
     /// The highest logit of each block.
     highest: Vec<f32>,
     /// Room for finding the how-manieth highest block.
     selection: Vec<f32>,
-    /// Logit and id of tokens, see [`key`].
+    /// Logit and id of the best tokens, see [`key`]; afterwards by id.
     keys: Vec<u64>,
-    /// Total weight of each block.
+    /// The logits of `keys`.
+    best: Vec<f32>,
+    /// Totals of the blocks, of what may still be drawn.
     totals: Vec<u64>,
+    /// The same, of what comes before a token.
+    before: Vec<u64>,
+}
+
+impl Default for Sampler {
+    fn default() -> Sampler {
+        Sampler::new(Isa::detect())
+    }
 }
 
 impl Sampler {
+    /// A sampler that computes with `isa`, which this CPU must have. The choice changes no result.
+    pub fn new(isa: Isa) -> Sampler {
+        Sampler {
+            isa,
+            highest: Vec::new(),
+            selection: Vec::new(),
+            keys: Vec::new(),
+            best: Vec::new(),
+            totals: Vec::new(),
+            before: Vec::new(),
+        }
+    }
+
     /// Chooses the token with index `n_generated` of a sequence from its `logits`, `[n_vocab]`, which are changed.
     ///
     /// # Errors
@@ -86,36 +195,66 @@ impl Sampler {
         sampling: &Sampling,
         history: &History,
         n_generated: u64,
-    ) -> Result<u32, NotFinite> {
-        adjust(logits, sampling, history);
-        let highest = self.scan(logits)?;
-        if sampling.temperature < GREEDY_BELOW || sampling.top_k == 1 {
-            return Ok(self.first_of(logits, highest));
-        }
-        let draw = random(sampling.seed, n_generated);
-        let scale = Scale {
-            highest,
-            per_temperature: 1.0 / sampling.temperature,
-        };
-        if sampling.top_k == 0 && sampling.top_p >= 1.0 && sampling.min_p <= 0.0 {
-            return Ok(self.draw_from_all(logits, scale, draw));
-        }
-        Ok(self.draw_from_best(logits, sampling, scale, draw))
+    ) -> Result<u32, SampleError> {
+        self.choose(&mut Row {
+            logits,
+            sampling,
+            history,
+            allowed: None,
+            n_generated,
+        })
     }
 
-    /// The highest logit; notes the highest of each block.
-    fn scan(&mut self, logits: &[f32]) -> Result<f32, NotFinite> {
-        self.highest.clear();
-        let mut zero = 0.0;
-        for block in logits.chunks(BLOCK) {
-            let (highest, zero_if_finite) = scan_block(block);
-            self.highest.push(highest);
-            zero += zero_if_finite;
+    /// Chooses the token of a row.
+    ///
+    /// # Errors
+    /// If a logit is NaN or infinite, or no token is allowed.
+    pub fn choose(&mut self, row: &mut Row<'_>) -> Result<u32, SampleError> {
+        let sampling = row.sampling;
+        adjust(row.logits, sampling, row.history);
+        let mut highest = scan(self.isa, row.logits, &mut self.highest).ok_or(SampleError::NotFinite)?;
+        if let Some(allowed) = row.allowed {
+            highest = self.mask(row.logits, allowed);
+            if highest == f32::NEG_INFINITY {
+                return Err(SampleError::NothingAllowed);
+            }
         }
-        if zero != 0.0 {
-            return Err(NotFinite);
+        if sampling.temperature < GREEDY_BELOW || sampling.top_k == 1 {
+            return Ok(self.first_of(row.logits, highest));
         }
-        self.highest.iter().copied().reduce(f32::max).ok_or(NotFinite)
+        let scale = Scale::new(highest, sampling.temperature);
+        let draw = random(sampling.seed, row.n_generated);
+        if sampling.top_k == 0 || sampling.top_k >= row.logits.len() {
+            return Ok(to_id(self.draw(row.logits, scale, sampling, draw)));
+        }
+        self.keep_best(row.logits, sampling.top_k);
+        let mut best = std::mem::take(&mut self.best);
+        let _ = scan(self.isa, &best, &mut self.highest);
+        let place = self.draw(&mut best, scale, sampling, draw);
+        self.best = best;
+        Ok(id_of(self.keys[place]))
+    }
+
+    /// Takes out the tokens that are not allowed; gives the highest logit of those that are, or -inf.
+    fn mask(&mut self, logits: &mut [f32], allowed: &[u32]) -> f32 {
+        for (idx, (block, highest)) in logits.chunks_mut(BLOCK).zip(&mut self.highest).enumerate() {
+            let half = |half| u64::from(allowed.get(2 * idx + half).copied().unwrap_or(0));
+            let word = half(0) | half(1) << 32;
+            match word {
+                u64::MAX => {}
+                // A block without a highest logit is passed over, whatever its logits are.
+                0 => *highest = f32::NEG_INFINITY,
+                _ => {
+                    for (within, logit) in block.iter_mut().enumerate() {
+                        if word >> within & 1 == 0 {
+                            *logit = f32::NEG_INFINITY;
+                        }
+                    }
+                    *highest = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                }
+            }
+        }
+        self.highest.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     }
 
     /// The lowest id whose logit is `highest`.
@@ -133,93 +272,86 @@ impl Sampler {
         to_id(start + within)
     }
 
-    fn draw_from_all(&mut self, logits: &[f32], scale: Scale, draw: u64) -> u32 {
-        let total = self.weigh(logits, scale);
-        let mut rest = scaled(draw, total);
-        let mut start = 0;
-        for &block in &self.totals {
-            if rest < block {
-                break;
-            }
-            rest -= block;
-            start += BLOCK;
-        }
-        let within = logits[start..].iter().position(|&logit| {
-            let weight = u64::from(scale.weight(logit));
-            let is_here = rest < weight;
-            rest = rest.saturating_sub(weight);
-            is_here
-        });
-        to_id(start + within.unwrap_or(0))
-    }
-
-    /// Orders only as many of the best tokens as turn out to be needed.
-    fn draw_from_best(&mut self, logits: &[f32], sampling: &Sampling, scale: Scale, draw: u64) -> u32 {
-        let n_most = if sampling.top_k == 0 {
-            logits.len()
-        } else {
-            sampling.top_k.min(logits.len())
+    /// Steps 7 to 10 on all of `logits`, whose blocks' highest are in `highest`; gives an index.
+    fn draw(&mut self, logits: &mut [f32], scale: Scale, sampling: &Sampling, mut draw: u64) -> usize {
+        let isa = self.isa;
+        let least = share(sampling.min_p, u64::from(MOST)) as u32;
+        let has_nucleus = sampling.top_p < 1.0;
+        // With top_p, what min_p puts out still counts for the total.
+        let least_now = if has_nucleus { 0 } else { least };
+        let weights = weigh(isa, logits, &self.highest, scale, least_now, &mut self.totals);
+        let mut total = self.totals.iter().sum();
+        let enough = share(sampling.top_p, total);
+        let mut bound = Bound {
+            weight: least.max(1) - 1,
+            id: 0,
         };
-        let mut total = None;
-        if sampling.top_k == 0 && sampling.top_p < 1.0 {
-            total = Some(self.weigh(logits, scale));
+        if has_nucleus && least > 0 {
+            total = add_up(isa, &weights, bound, &mut self.totals);
         }
-        let mut n_ordered = if sampling.top_k == 0 {
-            FIRST_ORDERED.min(n_most)
-        } else {
-            n_most
-        };
         loop {
-            self.order_best(logits, n_ordered);
-            let total = total.unwrap_or_else(|| self.keys.iter().map(|&key| scale.weight_of(key)).sum());
-            let kept = Kept::new(&self.keys, scale, sampling, total);
-            if kept.n_tokens < n_ordered || n_ordered == n_most {
-                return kept.draw(&self.keys, scale, draw);
+            let idx = pick(&weights, bound, &self.totals, scaled(draw, total)).unwrap_or(0);
+            if !has_nucleus {
+                return idx;
             }
-            n_ordered = n_ordered.saturating_mul(8).min(n_most);
+            bound = Bound {
+                weight: weights.get(idx),
+                id: idx,
+            };
+            let before = add_up(isa, &weights, bound, &mut self.before);
+            if before < enough {
+                return idx;
+            }
+            std::mem::swap(&mut self.totals, &mut self.before);
+            total = before;
+            draw = next_draw(draw);
         }
     }
 
-    /// Total weight of all tokens; notes that of each block.
-    fn weigh(&mut self, logits: &[f32], scale: Scale) -> u64 {
-        self.totals.clear();
-        self.totals.extend(logits.chunks(BLOCK).map(|block| {
-            let mut weights = [0u32; BLOCK];
-            for (weight, &logit) in weights.iter_mut().zip(block) {
-                *weight = scale.weight(logit);
-            }
-            weights.iter().map(|&weight| u64::from(weight)).sum::<u64>()
-        }));
-        self.totals.iter().sum()
-    }
-
-    /// Fills `keys` with the `n` best tokens, best first.
-    fn order_best(&mut self, logits: &[f32], n: usize) {
-        self.keys.clear();
+    /// Fills `keys` and `best` with the `n` best tokens, by id.
+    fn keep_best(&mut self, logits: &[f32], n: usize) {
         // The n-th best of the blocks' highest is a bound: at least n logits reach it, and only these blocks' do.
-        let mut bound = f32::NEG_INFINITY;
+        // What is not allowed is -inf and stays out.
+        let mut bound = f32::MIN;
         if n < self.highest.len() {
             self.selection.clone_from(&self.highest);
             let (_, nth, _) = self
                 .selection
                 .select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
-            bound = *nth;
+            bound = bound.max(*nth);
         }
-        for (idx, block) in logits
-            .chunks(BLOCK)
-            .enumerate()
-            .filter(|&(idx, _)| self.highest[idx] >= bound)
-        {
-            let start = idx * BLOCK;
-            let within = block.iter().enumerate().filter(|&(_, &logit)| logit >= bound);
-            self.keys
-                .extend(within.map(|(within, &logit)| key(logit, to_id(start + within))));
-        }
+        self.gather(logits, bound, n);
         if n < self.keys.len() {
             self.keys.select_nth_unstable_by(n, |a, b| b.cmp(a));
             self.keys.truncate(n);
+            self.keys.sort_unstable_by_key(|&key| id_of(key));
         }
-        self.keys.sort_unstable_by(|a, b| b.cmp(a));
+        self.best.clear();
+        self.best.extend(self.keys.iter().map(|&key| logit_of(key)));
+    }
+
+    /// Fills `keys` by id with the tokens whose logits reach `bound`; of those that just do, the first `n`.
+    fn gather(&mut self, logits: &[f32], bound: f32, n: usize) {
+        self.keys.clear();
+        let mut n_equal = 0;
+        for (idx, (block, &highest)) in logits.chunks(BLOCK).zip(&self.highest).enumerate() {
+            if highest < bound || highest == bound && n_equal >= n {
+                continue;
+            }
+            for (glance, some) in block.chunks(GLANCE).enumerate() {
+                if !some.iter().fold(false, |any, &logit| any | (logit >= bound)) {
+                    continue;
+                }
+                let start = idx * BLOCK + glance * GLANCE;
+                for (within, &logit) in some.iter().enumerate() {
+                    let is_equal = logit == bound;
+                    if logit > bound || is_equal && n_equal < n {
+                        n_equal += usize::from(is_equal);
+                        self.keys.push(key(logit, to_id(start + within)));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -228,7 +360,8 @@ fn adjust(logits: &mut [f32], sampling: &Sampling, history: &History) {
     for &(id, bias) in &sampling.logit_bias {
         logits[id as usize] += bias;
     }
-    for (&id, &n_generated) in history.seen.iter().flatten() {
+    let seen = history.seen.iter().flat_map(|seen| &seen.tokens);
+    for &(id, n_generated) in seen {
         let logit = &mut logits[id as usize];
         if *logit > 0.0 {
             *logit /= sampling.repetition_penalty;
@@ -239,120 +372,6 @@ fn adjust(logits: &mut [f32], sampling: &Sampling, history: &History) {
             *logit -= sampling.frequency_penalty * n_generated as f32;
             *logit -= sampling.presence_penalty;
         }
-    }
-}
-
-/// The highest of at most [`BLOCK`] logits, and zero if all are finite, NaN if not.
-fn scan_block(block: &[f32]) -> (f32, f32) {
-    let mut highest = [f32::NEG_INFINITY; 8];
-    let mut zero = [0.0; 8];
-    let mut octets = block.chunks_exact(8);
-    for octet in &mut octets {
-        for (lane, &logit) in octet.iter().enumerate() {
-            highest[lane] = if logit > highest[lane] {
-                logit
-            } else {
-                highest[lane]
-            };
-            zero[lane] += logit * 0.0;
-        }
-    }
-    for (lane, &logit) in octets.remainder().iter().enumerate() {
-        highest[lane] = highest[lane].max(logit);
-        zero[lane] += logit * 0.0;
-    }
-    (
-        highest.into_iter().fold(f32::NEG_INFINITY, f32::max),
-        zero.iter().sum(),
-    )
-}
-
-/// From logits to weights.
-#[derive(Clone, Copy)]
-struct Scale {
-    highest: f32,
-    per_temperature: f32,
-}
-
-impl Scale {
-    fn weight(self, logit: f32) -> u32 {
-        weight((logit - self.highest) * self.per_temperature)
-    }
-
-    fn weight_of(self, key: u64) -> u64 {
-        u64::from(self.weight(logit_of(key)))
-    }
-}
-
-/// `round(2^30 exp(x))` for `x <= 0`, within 2 parts in a million before rounding. Own arithmetic and no library's, so
-/// that the bits are the same everywhere; no branches, so that compilers turn it into vector code.
-pub fn weight(x: f32) -> u32 {
-    /// Adding and taking away rounds to whole numbers.
-    const ROUND: f32 = 12_582_912.0;
-    // Below this the weight is 0.
-    let x = if x > -22.0 { x } else { -22.0 };
-    let x = x * std::f32::consts::LOG2_E;
-    let whole_bits = (x + ROUND).to_bits();
-    let whole = (x + ROUND) - ROUND;
-    let part = x - whole;
-    // 2^part for |part| <= 1/2.
-    let mut power = 1.540_353e-4_f32;
-    power = power * part + 1.333_355_8e-3;
-    power = power * part + 9.618_129e-3;
-    power = power * part + 5.550_411e-2;
-    power = power * part + 2.402_265e-1;
-    power = power * part + 6.931_472e-1;
-    power = power * part + 1.0;
-    let exponent = (whole_bits as i32 - ROUND.to_bits() as i32 + (127 + 30)) << 23;
-    let scaled = power * f32::from_bits(exponent as u32);
-    // To an integer in two halves of 15 bits, with the same trick: conversions that saturate are no vector code.
-    let high = (scaled * (1.0 / 32768.0) + ROUND) - ROUND;
-    let low = scaled - high * 32768.0;
-    let high_bits = (high + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
-    let low_bits = (low + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
-    (high_bits << 15).wrapping_add(low_bits)
-}
-
-/// Which of the ordered tokens may be drawn.
-struct Kept {
-    n_tokens: usize,
-    weight: u64,
-}
-
-impl Kept {
-    /// The beginning of `keys` that `top_p` of `total` and `min_p` leave; all of `keys` if it might go on beyond.
-    fn new(keys: &[u64], scale: Scale, sampling: &Sampling, total: u64) -> Kept {
-        let enough = if sampling.top_p < 1.0 {
-            share(sampling.top_p, total)
-        } else {
-            u64::MAX
-        };
-        let least = share(sampling.min_p, u64::from(ONE));
-        let mut kept = Kept {
-            n_tokens: 0,
-            weight: 0,
-        };
-        for &key in keys {
-            let weight = scale.weight_of(key);
-            if kept.n_tokens > 0 && (kept.weight >= enough || weight < least) {
-                break;
-            }
-            kept.n_tokens += 1;
-            kept.weight += weight;
-        }
-        kept
-    }
-
-    fn draw(&self, keys: &[u64], scale: Scale, draw: u64) -> u32 {
-        let mut rest = scaled(draw, self.weight);
-        for &key in &keys[..self.n_tokens] {
-            let weight = scale.weight_of(key);
-            if rest < weight {
-                return id_of(key);
-            }
-            rest -= weight;
-        }
-        id_of(keys[0])
     }
 }
 
@@ -397,6 +416,11 @@ pub fn random(seed: u64, index: u64) -> u64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let state = mix(seed.wrapping_add(GOLDEN));
     mix(state.wrapping_add(GOLDEN.wrapping_mul(index.wrapping_add(1))))
+}
+
+/// The draw after this one.
+pub fn next_draw(draw: u64) -> u64 {
+    mix(draw.wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 
 /// A bijection in which each input bit moves about half of the output bits.

@@ -1,16 +1,34 @@
 //! The sampler against its slow obvious twin, and what each parameter means.
 
 use proptest::prelude::*;
+use std::cmp::Reverse;
+use std::num::NonZeroUsize;
 use tokenmill_engine::Sampling;
-use tokenmill_engine::sample::{History, NotFinite, Sampler};
+use tokenmill_engine::sample::{History, Row, SampleError, Sampler, Samplers, choose_all, next_draw, random};
+use tokenmill_kernels::isa::Isa;
+use tokenmill_kernels::logits::{MOST, Scale, weight};
+use tokenmill_kernels::pool::Pool;
 
 /// The documented steps one after the other, with everything sorted and nothing skipped.
-fn twin(logits: &[f32], sampling: &Sampling, prompt: &[u32], output: &[u32]) -> Result<u32, NotFinite> {
+fn twin(
+    logits: &[f32],
+    sampling: &Sampling,
+    prompt: &[u32],
+    output: &[u32],
+    allowed: Option<&[u32]>,
+) -> Result<u32, SampleError> {
     let logits = adjusted(logits, sampling, prompt, output);
     if logits.iter().any(|logit| !logit.is_finite()) {
-        return Err(NotFinite);
+        return Err(SampleError::NotFinite);
     }
-    Ok(choose(&logits, sampling, output.len() as u64))
+    let is_allowed = |id: usize| {
+        allowed.is_none_or(|words| words.get(id / 32).is_some_and(|word| word >> (id % 32) & 1 == 1))
+    };
+    let ids: Vec<usize> = (0..logits.len()).filter(|&id| is_allowed(id)).collect();
+    if ids.is_empty() {
+        return Err(SampleError::NothingAllowed);
+    }
+    Ok(choose(&logits, ids, sampling, output.len() as u64))
 }
 
 /// Steps 1 and 2.
@@ -39,56 +57,76 @@ fn adjusted(logits: &[f32], sampling: &Sampling, prompt: &[u32], output: &[u32])
     logits
 }
 
-/// Steps 4 to 9.
-fn choose(logits: &[f32], sampling: &Sampling, n_generated: u64) -> u32 {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
+/// Steps 5 to 10.
+fn choose(logits: &[f32], mut ids: Vec<usize>, sampling: &Sampling, n_generated: u64) -> u32 {
     // Stable, so equal logits stay in the order of their ids.
-    order.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).expect("finite"));
+    ids.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).expect("finite"));
     if sampling.temperature < 1e-5 {
-        return order[0] as u32;
+        return ids[0] as u32;
     }
-    let highest = logits[order[0]];
-    let weight = |id: usize| {
-        u64::from(tokenmill_engine::sample::weight(
-            (logits[id] - highest) * (1.0 / sampling.temperature),
-        ))
-    };
-    let is_cut = sampling.top_k > 0 || sampling.top_p < 1.0 || sampling.min_p > 0.0;
+    let scale = Scale::new(logits[ids[0]], sampling.temperature);
     if sampling.top_k > 0 {
-        order.truncate(sampling.top_k);
+        ids.truncate(sampling.top_k);
     }
-    let total: u64 = order.iter().map(|&id| weight(id)).sum();
-    if sampling.top_p < 1.0 {
-        let mut before = 0;
-        order.retain(|&id| {
-            let stays = before == 0 || (before as f64) < (f64::from(sampling.top_p) * total as f64).ceil();
-            before += weight(id);
-            stays
-        });
+    let mut stayed: Vec<(u64, usize)> = ids
+        .iter()
+        .map(|&id| (u64::from(weight(scale, logits[id])), id))
+        .collect();
+    stayed.sort_by_key(|&(weight, id)| (Reverse(weight), id));
+    let total: u64 = stayed.iter().map(|&(weight, _)| weight).sum();
+    let enough = (f64::from(sampling.top_p) * total as f64).ceil() as u64;
+    let mut before = 0;
+    let mut kept = Vec::new();
+    for &(weight, id) in &stayed {
+        if before < enough || sampling.top_p >= 1.0 {
+            kept.push(id);
+        }
+        before += weight;
     }
     let least = (f64::from(sampling.min_p) * f64::from(1 << 30)).ceil() as u64;
-    if let Some(n_kept) = order.iter().position(|&id| weight(id) < least) {
-        order.truncate(n_kept.max(1));
-    }
-    if !is_cut {
-        order.sort_unstable();
-    }
-    let total: u64 = order.iter().map(|&id| weight(id)).sum();
-    let bits = tokenmill_engine::sample::random(sampling.seed, n_generated);
-    let mut rest = ((u128::from(bits) * u128::from(total)) >> 64) as u64;
-    for &id in &order {
-        if rest < weight(id) {
+    stayed.retain(|&(weight, _)| weight >= least);
+    let mut bits = random(sampling.seed, n_generated);
+    loop {
+        let total: u64 = stayed.iter().map(|&(weight, _)| weight).sum();
+        let mut rest = ((u128::from(bits) * u128::from(total)) >> 64) as u64;
+        let mut by_id = stayed.clone();
+        by_id.sort_by_key(|&(_, id)| id);
+        let drawn = by_id.iter().find(|&&(weight, _)| {
+            let is_here = rest < weight;
+            rest = rest.saturating_sub(weight);
+            is_here
+        });
+        let &(_, id) = drawn.expect("the draw is below the total");
+        if kept.contains(&id) {
             return id as u32;
         }
-        rest -= weight(id);
+        let place = stayed.iter().position(|&(_, other)| other == id);
+        stayed.truncate(place.expect("it was drawn from these"));
+        bits = next_draw(bits);
     }
-    unreachable!("the draw is below the total");
 }
 
-fn fast(logits: &[f32], sampling: &Sampling, prompt: &[u32], output: &[u32]) -> Result<u32, NotFinite> {
+fn fast(logits: &[f32], sampling: &Sampling, prompt: &[u32], output: &[u32]) -> Result<u32, SampleError> {
+    fast_on(Isa::detect(), logits, sampling, prompt, output, None)
+}
+
+fn fast_on(
+    isa: Isa,
+    logits: &[f32],
+    sampling: &Sampling,
+    prompt: &[u32],
+    output: &[u32],
+    allowed: Option<&[u32]>,
+) -> Result<u32, SampleError> {
     let mut history = History::new(sampling, prompt);
     output.iter().for_each(|&id| history.push(id));
-    Sampler::default().sample(&mut logits.to_vec(), sampling, &history, output.len() as u64)
+    Sampler::new(isa).choose(&mut Row {
+        logits: &mut logits.to_vec(),
+        sampling,
+        history: &history,
+        allowed,
+        n_generated: output.len() as u64,
+    })
 }
 
 prop_compose! {
@@ -135,6 +173,11 @@ fn any_case() -> impl Strategy<Value = (Vec<f32>, Sampling, Vec<u32>, Vec<u32>)>
     })
 }
 
+/// Words that allow all, none or some, often fewer than there are tokens.
+fn any_mask() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(prop_oneof![3 => Just(u32::MAX), 3 => Just(0), 1 => any::<u32>()], 0..100)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
@@ -142,8 +185,25 @@ proptest! {
     fn the_sampler_equals_its_twin((logits, sampling, prompt, output) in any_case()) {
         prop_assert_eq!(
             fast(&logits, &sampling, &prompt, &output),
-            twin(&logits, &sampling, &prompt, &output)
+            twin(&logits, &sampling, &prompt, &output, None)
         );
+    }
+
+    #[test]
+    fn so_it_does_under_any_mask((logits, sampling, prompt, output) in any_case(), words in any_mask()) {
+        prop_assert_eq!(
+            fast_on(Isa::detect(), &logits, &sampling, &prompt, &output, Some(&words)),
+            twin(&logits, &sampling, &prompt, &output, Some(&words))
+        );
+    }
+
+    #[test]
+    fn instruction_sets_agree((logits, sampling, prompt, output) in any_case(), words in any_mask()) {
+        let on = |isa| fast_on(isa, &logits, &sampling, &prompt, &output, Some(&words));
+        let expected = on(Isa::Scalar);
+        for isa in Isa::available() {
+            prop_assert_eq!(on(isa), expected, "{:?}", isa);
+        }
     }
 
     #[test]
@@ -158,8 +218,8 @@ proptest! {
 
     #[test]
     fn a_weight_is_the_exponential(x in -25.0f32..=0.0) {
-        let exact = f64::from(x).exp() * f64::from(1 << 30);
-        let weight = f64::from(tokenmill_engine::sample::weight(x));
+        let exact = f64::from(x).exp() * f64::from(MOST);
+        let weight = f64::from(weight(Scale::new(0.0, 1.0), x));
         prop_assert!((weight - exact).abs() <= exact * 3e-6 + 1.0, "{weight} is not {exact}");
     }
 
@@ -173,7 +233,7 @@ proptest! {
         let at = at % logits.len();
         logits[at] = bad;
         let sampling = Sampling { temperature, ..Sampling::greedy() };
-        prop_assert_eq!(fast(&logits, &sampling, &[], &[]), Err(NotFinite));
+        prop_assert_eq!(fast(&logits, &sampling, &[], &[]), Err(SampleError::NotFinite));
     }
 }
 
@@ -249,4 +309,73 @@ fn presence_and_frequency_look_at_the_output_only_and_repetition_at_the_prompt_t
         ..Sampling::greedy()
     };
     assert_eq!(choose(&repetition, &[0], &[]), Ok(1));
+}
+
+#[test]
+fn rows_together_give_what_each_gives_alone() {
+    let rows: Vec<(Vec<f32>, Sampling)> = (0..9)
+        .map(|seed| {
+            let logits = (0..1000)
+                .map(|id| (random(seed, id) % 1000) as f32 / 100.0)
+                .collect();
+            let sampling = Sampling {
+                temperature: seed as f32 / 4.0,
+                top_p: 0.9,
+                top_k: seed as usize % 3 * 20,
+                seed,
+                ..Sampling::greedy()
+            };
+            (logits, sampling)
+        })
+        .collect();
+    let alone: Vec<_> = rows
+        .iter()
+        .map(|(logits, sampling)| fast(logits, sampling, &[], &[]))
+        .collect();
+    let samplers = Samplers::default();
+    let history = History::default();
+    for threads in [1, 2, 3] {
+        let pool = Pool::new(NonZeroUsize::new(threads).expect("threads"), Isa::detect());
+        let mut copies: Vec<Vec<f32>> = rows.iter().map(|(logits, _)| logits.clone()).collect();
+        let together = copies
+            .iter_mut()
+            .zip(&rows)
+            .map(|(logits, (_, sampling))| Row {
+                logits,
+                sampling,
+                history: &history,
+                allowed: None,
+                n_generated: 0,
+            })
+            .collect();
+        assert_eq!(choose_all(&pool, &samplers, together), alone, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_token_is_kept_as_often_as_it_is_likely_under_top_p_and_min_p() {
+    let odds = [1.0f64, 2.0, 30.0, 4.0, 10.0];
+    let logits = odds.map(|odds| odds.ln() as f32);
+    // 30 + 10 of 47 are less than 0.9 of it, with the 4 it is enough; 0.05 of 30 puts out what is below 1.5.
+    let sampling = Sampling {
+        temperature: 1.0,
+        top_p: 0.9,
+        min_p: 0.05,
+        seed: 5,
+        ..Sampling::greedy()
+    };
+    let mut n_drawn = [0u32; 5];
+    let n_draws = 100_000;
+    for n_generated in 0..n_draws {
+        let id = Sampler::default().sample(&mut logits.clone(), &sampling, &History::default(), n_generated);
+        n_drawn[id.expect("finite") as usize] += 1;
+    }
+    assert_eq!(n_drawn[..2], [0, 0]);
+    for idx in 2..5 {
+        let expected = odds[idx] / 44.0 * n_draws as f64;
+        assert!(
+            (f64::from(n_drawn[idx]) - expected).abs() < 5.0 * expected.sqrt(),
+            "{n_drawn:?}"
+        );
+    }
 }

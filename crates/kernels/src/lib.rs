@@ -12,6 +12,7 @@ pub mod activation;
 pub mod attention;
 pub mod experts;
 pub mod kv_cache;
+pub mod logits;
 pub mod matmul;
 pub mod norm;
 pub mod quant;

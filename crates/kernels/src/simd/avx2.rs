@@ -130,6 +130,16 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn store_rounded(self, to: &mut [u32; LANES]) {
+        let p = to.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: AVX2 is there, see the type; 16 words are writable from `p`.
+        unsafe {
+            _mm256_storeu_si256(p, _mm256_cvtps_epi32(self.0[0]));
+            _mm256_storeu_si256(p.add(1), _mm256_cvtps_epi32(self.0[1]));
+        }
+    }
+
+    #[inline(always)]
     fn zero_where_below(self, x: Self, limit: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
         unsafe {

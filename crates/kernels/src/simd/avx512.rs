@@ -108,6 +108,12 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn store_rounded(self, to: &mut [u32; LANES]) {
+        // SAFETY: AVX-512F is there, see the type; 16 words are writable.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_cvtps_epi32(self.0)) }
+    }
+
+    #[inline(always)]
     fn zero_where_below(self, x: Self, limit: Self) -> Self {
         // SAFETY: AVX-512F is there, see the type.
         Avx512(unsafe {

@@ -46,6 +46,8 @@ pub(crate) trait Lanes: Copy {
     fn min(self, other: Self) -> Self;
     /// Each lane with `2^n` multiplied in, where `shifted` holds `n + 1.5 * 2^23`. The result must be a normal number.
     fn scale_by_power(self, shifted: Self) -> Self;
+    /// Each lane to the nearest integer, of two the even one; lanes are in `0..2^31`.
+    fn store_rounded(self, to: &mut [u32; LANES]);
     /// Zero where `x < limit`, else `self`.
     fn zero_where_below(self, x: Self, limit: Self) -> Self;
 

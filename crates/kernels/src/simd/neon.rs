@@ -115,6 +115,14 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn store_rounded(self, to: &mut [u32; LANES]) {
+        for i in 0..4 {
+            // SAFETY: NEON is always there; the piece has 4 words.
+            unsafe { vst1q_u32(to[4 * i..4 * i + 4].as_mut_ptr(), vcvtnq_u32_f32(self.0[i])) }
+        }
+    }
+
+    #[inline(always)]
     fn zero_where_below(self, x: Self, limit: Self) -> Self {
         Neon(std::array::from_fn(|i| {
             // SAFETY: NEON is always there.

@@ -84,6 +84,11 @@ impl Lanes for Array {
     }
 
     #[inline(always)]
+    fn store_rounded(self, to: &mut [u32; LANES]) {
+        *to = self.0.map(|x| x.round_ties_even() as u32);
+    }
+
+    #[inline(always)]
     fn zero_where_below(self, x: Self, limit: Self) -> Self {
         Array(std::array::from_fn(|lane| {
             if x.0[lane] < limit.0[lane] {
