@@ -36,7 +36,7 @@ pub use engine::{Engine, Waker};
 pub use error::{StartError, SubmitError, TooLong};
 pub use logprobs::{MAX_TOP_LOGPROBS, TokenLogprobs};
 pub use mask::{Next, TokenMask};
-pub use options::Options;
+pub use options::{KvChoice, Options};
 pub use sink::{Delivery, Finish, Output, Reason, Sink};
 pub use stats::Stats;
 pub use step::{LogitsObserver, Progress, Stepper, Stopwatch};

@@ -2,7 +2,7 @@
 
 use crate::StartError;
 use serde::{Deserialize, Serialize};
-use tokenmill_kernels::kv_cache::{KvShape, PAGE_TOKENS};
+use tokenmill_kernels::kv_cache::{KvShape, KvType, PAGE_TOKENS};
 
 /// Limits of one engine. All memory that grows with load is bounded by these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Options {
     pub inter_token_ms: usize,
     /// Bytes for keys and values, in pages of 64 tokens.
     pub kv_bytes: usize,
+    /// How they are kept.
+    pub kv_type: KvChoice,
     /// Keep the pages of finished sequences for prompts that begin alike.
     pub prefix_cache: bool,
     /// Guess tokens from what came before in the same sequence and verify several in one pass, where that is
@@ -36,9 +38,52 @@ impl Default for Options {
             step_tokens: 256,
             inter_token_ms: 150,
             kv_bytes: 1 << 30,
+            kv_type: KvChoice::Auto,
             prefix_cache: true,
             speculation: true,
         }
+    }
+}
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvChoice {
+    /// As the model proposes: in 2 bytes.
+    #[default]
+    Auto,
+    /// 4 bytes a number, exact.
+    F32,
+    /// 2 bytes, rounded to 8 bits of precision.
+    Bf16,
+    /// 1 byte, and a scale for each head of each token.
+    Int8,
+}
+
+impl KvChoice {
+    /// The words for the choices.
+    pub const NAMES: &[&str] = &["auto", "f32", "bf16", "int8"];
+    const ALL: [KvChoice; 4] = [KvChoice::Auto, KvChoice::F32, KvChoice::Bf16, KvChoice::Int8];
+
+    /// The word for this choice.
+    pub fn name(self) -> &'static str {
+        KvChoice::NAMES[self as usize]
+    }
+
+    /// The choice that a word names.
+    pub fn from_name(name: &str) -> Option<KvChoice> {
+        KvChoice::ALL.into_iter().find(|choice| choice.name() == name)
+    }
+
+    /// What a cache for a model of this `shape` keeps.
+    pub(crate) fn applied(self, shape: &KvShape) -> KvShape {
+        let kv_type = match self {
+            KvChoice::Auto => shape.kv_type,
+            KvChoice::F32 => KvType::F32,
+            KvChoice::Bf16 => KvType::Bf16,
+            KvChoice::Int8 => KvType::Int8,
+        };
+        KvShape { kv_type, ..*shape }
     }
 }
 

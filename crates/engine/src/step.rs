@@ -4,9 +4,9 @@ mod integrity;
 mod places;
 
 use crate::cost::{StepCosts, Work};
-use crate::mask::{self, Next, TokenMask};
+use crate::mask::{Next, TokenMask};
 use crate::prefix::PrefixCache;
-use crate::sample::{NotFinite, Sampler};
+use crate::sample::{Row, SampleError, Samplers, choose_all};
 use crate::scheduler::{Limits, Plan, Situation, plan};
 use crate::sequence::{Choice, Owner, Sequence, SequenceId, pages_for};
 use crate::stats::Stats;
@@ -29,7 +29,7 @@ pub struct Stepper {
     scratch: Scratch,
     /// `[n_logits, n_vocab]` of the last pass.
     logits: Vec<f32>,
-    sampler: Sampler,
+    samplers: Samplers,
     observer: Option<LogitsObserver>,
     /// `[n_vocab]`: a row as the model gave it, for a sequence that asks how likely its tokens are.
     untouched: Vec<f32>,
@@ -77,15 +77,16 @@ impl Stepper {
         stopwatch: Stopwatch,
     ) -> Result<Stepper, StartError> {
         let shape = model.shape();
-        let n_pages = options.n_pages(&shape.kv, shape.n_context)?;
-        let cache = KvCache::new(shape.kv, n_pages)?;
+        let kv = options.kv_type.applied(&shape.kv);
+        let n_pages = options.n_pages(&kv, shape.n_context)?;
+        let cache = KvCache::new(kv, n_pages)?;
         Ok(Stepper {
             model,
             pool,
             cache,
             scratch: Scratch::default(),
             logits: Vec::new(),
-            sampler: Sampler::default(),
+            samplers: Samplers::default(),
             observer: None,
             untouched: Vec::new(),
             limits: Limits {
@@ -305,9 +306,9 @@ impl Stepper {
 
     /// Books the computed rows, makes full pages known, samples and delivers.
     fn advance(&mut self, rows: &[usize]) {
-        let n_vocab = self.model.shape().n_vocab;
-        let mut logits = std::mem::take(&mut self.logits);
-        let mut logits_rows = logits.chunks_exact_mut(n_vocab);
+        let computed = rows.iter().enumerate().filter(|&(_, &n_rows)| n_rows > 0);
+        computed.clone().for_each(|(idx, &n_rows)| self.book(idx, n_rows));
+        let mut choices = self.choose(rows).into_iter();
         let mut ended = Vec::new();
         for (idx, &n_rows) in rows.iter().enumerate().filter(|&(_, &n_rows)| n_rows > 0) {
             let n_missing = self.running[idx].n_missing();
@@ -322,7 +323,6 @@ impl Stepper {
             };
             ended.extend(outcome.map(|reason| (idx, reason)));
         }
-        self.logits = logits;
         for (idx, reason) in ended.into_iter().rev() {
             let sequence = self.running.remove(idx);
             self.finish(sequence, reason);
@@ -392,6 +392,33 @@ impl Stepper {
                 Next::Nothing => return Ok(Chosen::Nothing),
                 Next::Failed => return Ok(Chosen::Failed),
             }
+            let Some(logits) = logits.next() else {
+                break;
+            };
+            if let Some(observer) = &mut self.observer {
+                observer(sequence.id, sequence.tokens.len(), logits);
+            }
+            let n_generated = sequence.n_generated() as u64;
+            let allowed = match sequence.mask.as_mut().map_or(Next::Any, |mask| mask.next()) {
+                Next::Any => None,
+                Next::Among(allowed) => Some(allowed),
+                Next::Nothing => {
+                    choices.push(Some(Chosen::Nothing));
+                    continue;
+                }
+                Next::Failed => {
+                    choices.push(Some(Chosen::Failed));
+                    continue;
+                }
+            };
+            choices.push(None);
+            to_choose.push(Row {
+                logits,
+                sampling: &sequence.sampling,
+                history: &sequence.history,
+                allowed,
+                n_generated,
+            });
         }
         let draw = sequence.n_generated() as u64;
         let token = self

@@ -175,7 +175,10 @@ fn any_case() -> impl Strategy<Value = (Vec<f32>, Sampling, Vec<u32>, Vec<u32>)>
 
 /// Words that allow all, none or some, often fewer than there are tokens.
 fn any_mask() -> impl Strategy<Value = Vec<u32>> {
-    prop::collection::vec(prop_oneof![3 => Just(u32::MAX), 3 => Just(0), 1 => any::<u32>()], 0..100)
+    prop::collection::vec(
+        prop_oneof![3 => Just(u32::MAX), 3 => Just(0), 1 => any::<u32>()],
+        0..100,
+    )
 }
 
 proptest! {

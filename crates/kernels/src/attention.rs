@@ -304,6 +304,7 @@ impl simd::Task for Pass<'_> {
             match cache.shape().kv_type {
                 KvType::F32 => block.attend::<V, F32>(attention, page * PAGE_TOKENS, slot),
                 KvType::Bf16 => block.attend::<V, Bf16>(attention, page * PAGE_TOKENS, slot),
+                KvType::Int8 => block.attend::<V, Int8>(attention, page * PAGE_TOKENS, slot),
             }
         }
     }
@@ -315,6 +316,8 @@ trait SlotFormat {
     type KeyLine: Pod;
     /// 16 dimensions of one value or two.
     type ValueLine: Pod;
+    /// Whether 64 scales stand behind the keys, and behind the values.
+    const SCALED: bool = false;
     fn keys<V: Lanes>(line: &Self::KeyLine) -> (V, V);
     /// Chunk `chunk` of tokens `2 pair` and `2 pair + 1`.
     fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V);
@@ -353,6 +356,40 @@ impl SlotFormat for Bf16 {
     fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V) {
         V::load_bf16_pairs(&lines[pair * n_chunks + chunk])
     }
+}
+
+struct Int8;
+
+impl SlotFormat for Int8 {
+    type KeyLine = [[i8; LANES]; 2];
+    type ValueLine = [i8; LANES];
+    const SCALED: bool = true;
+
+    #[inline(always)]
+    fn keys<V: Lanes>(line: &Self::KeyLine) -> (V, V) {
+        (V::load_bytes(&line[0]), V::load_bytes(&line[1]))
+    }
+
+    #[inline(always)]
+    fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V) {
+        let first = 2 * pair * n_chunks + chunk;
+        (
+            V::load_bytes(&lines[first]),
+            V::load_bytes(&lines[first + n_chunks]),
+        )
+    }
+}
+
+/// Numbers and scales of the keys or the values of a slot. Without scales there are none.
+#[inline(always)]
+fn numbers_and_scales<S: SlotFormat, L: Pod>(half: &[u8]) -> (&[L], &[f32]) {
+    let n_scale_bytes = if S::SCALED {
+        PAGE_TOKENS * size_of::<f32>()
+    } else {
+        0
+    };
+    let (numbers, scales) = half.split_at(half.len() - n_scale_bytes);
+    (bytemuck::cast_slice(numbers), bytemuck::cast_slice(scales))
 }
 
 /// The rows of the next tile, `n_left` being left: as many as the registers hold, of the few numbers that
@@ -396,7 +433,8 @@ impl Block {
     #[inline(always)]
     fn attend<V: Lanes, S: SlotFormat>(&mut self, attention: &Attention<'_>, start: usize, slot: &[u8]) {
         let (keys, values) = slot.split_at(slot.len() / 2);
-        let (keys, values) = (bytemuck::cast_slice(keys), bytemuck::cast_slice(values));
+        let (keys, key_scales) = numbers_and_scales::<S, S::KeyLine>(keys);
+        let (values, value_scales) = numbers_and_scales::<S, S::ValueLine>(values);
         let mut end_row = 0;
         while end_row < self.n_rows {
             let first_row = end_row;
@@ -410,7 +448,7 @@ impl Block {
                 first_row,
                 n_tokens: PAGE_TOKENS.min(last_position + 1 - start),
             };
-            by_rows!(end_row - first_row, score, (self, &tile, keys));
+            by_rows!(end_row - first_row, score, (self, &tile, keys, key_scales));
             for row in first_row..end_row {
                 let position = self.position_of(row);
                 let first_seen = attention
@@ -418,16 +456,16 @@ impl Block {
                     .saturating_sub(start)
                     .min(PAGE_TOKENS);
                 let n_seen = (position + 1).saturating_sub(start).min(PAGE_TOKENS);
-                self.weigh::<V>(row, first_seen..n_seen.max(first_seen));
+                self.weigh::<V, S>(row, first_seen..n_seen.max(first_seen), value_scales);
             }
             by_rows!(end_row - first_row, add_values, (self, &tile, values));
         }
     }
 
     /// Turns a row's scores into exponentials, of which only `seen` count, and rescales what was summed before if
-    /// there is a new greatest score.
+    /// there is a new greatest score. What values are multiplied with has their `scales` in it.
     #[inline(always)]
-    fn weigh<V: Lanes>(&mut self, row: usize, seen: std::ops::Range<usize>) {
+    fn weigh<V: Lanes, S: SlotFormat>(&mut self, row: usize, seen: std::ops::Range<usize>, scales: &[f32]) {
         let scores = &mut self.scores[row * PAGE_TOKENS..][..PAGE_TOKENS];
         scores[..seen.start].fill(f32::NEG_INFINITY);
         scores[seen.end..].fill(f32::NEG_INFINITY);
@@ -454,7 +492,11 @@ impl Block {
         let greatest = V::splat(self.greatest[row]);
         for (group, score) in score.iter_mut().enumerate() {
             *score = score.sub(greatest).exp();
-            score.store(lanes_at_mut(scores, group * LANES));
+            let mut factor = *score;
+            if S::SCALED {
+                factor = factor.mul(V::load(lanes_at(scales, group * LANES)));
+            }
+            factor.store(lanes_at_mut(scores, group * LANES));
         }
         weight
             .add(score[0].add(score[1]).add(score[2].add(score[3])))
@@ -473,6 +515,7 @@ fn score<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
     block: &mut Block,
     tile: &Tile,
     keys: &[S::KeyLine],
+    scales: &[f32],
 ) {
     let n_pairs = block.head_dim / 2;
     let group_lines = keys.len() / PAGE_GROUPS;
@@ -500,8 +543,13 @@ fn score<V: Lanes, S: SlotFormat, const ROWS: usize, const WIDE: usize>(
         }
         for row in 0..ROWS {
             for wide in 0..WIDE {
-                let at = (tile.first_row + row) * PAGE_TOKENS + (first_group + wide) * LANES;
-                sums[row][wide].store(lanes_at_mut(&mut block.scores, at));
+                let group = first_group + wide;
+                let mut score = sums[row][wide];
+                if S::SCALED {
+                    score = score.mul(V::load(lanes_at(scales, group * LANES)));
+                }
+                let at = (tile.first_row + row) * PAGE_TOKENS + group * LANES;
+                score.store(lanes_at_mut(&mut block.scores, at));
             }
         }
     }

@@ -7,6 +7,10 @@
 //! |---|---|---|
 //! | `F32` | `[4][d][16 tokens]` | `[64 tokens][d]` |
 //! | `Bf16` | `[4][d / 2][16 tokens][2 dims]` | `[64 / 2][d / 16][16 dims][2 tokens]` |
+//! | `Int8` | `[4][d][16 tokens]`, then 64 `f32` | `[64 tokens][d]`, then 64 `f32` |
+//!
+//! `Int8` keeps, of each token's key and value, whole numbers from -127 to 127 and, behind them all, what a unit is
+//! worth: `largest / 127`, with the largest magnitude of the head's numbers.
 //!
 //! so a register of scores holds 16 tokens, and one of outputs 16 dimensions, without sums across lanes. Slots of one
 //! layer and head lie side by side, so the stream runs on where a sequence has consecutive pages.
@@ -33,6 +37,8 @@ pub enum KvType {
     F32,
     /// 2 bytes, rounded to 8 bits of precision.
     Bf16,
+    /// 1 byte, and one scale for the key and one for the value of each token and head.
+    Int8,
 }
 
 /// What a cache keeps per token.
@@ -60,11 +66,25 @@ impl KvShape {
     }
 
     fn slot_bytes(&self) -> usize {
+        2 * (self.number_bytes() + self.scale_bytes())
+    }
+
+    /// Of all keys of a slot, or of all values.
+    fn number_bytes(&self) -> usize {
         let bytes_per_number = match self.kv_type {
             KvType::F32 => 4,
             KvType::Bf16 => 2,
+            KvType::Int8 => 1,
         };
-        2 * PAGE_TOKENS * self.stored_dim() * bytes_per_number
+        PAGE_TOKENS * self.stored_dim() * bytes_per_number
+    }
+
+    /// Of the scales behind keys or values.
+    fn scale_bytes(&self) -> usize {
+        match self.kv_type {
+            KvType::F32 | KvType::Bf16 => 0,
+            KvType::Int8 => PAGE_TOKENS * size_of::<f32>(),
+        }
     }
 }
 
@@ -146,10 +166,11 @@ impl KvCache {
             "a page holds {PAGE_TOKENS} tokens, not {n_tokens}"
         );
         let slot_bytes = self.shape.slot_bytes();
-        // Whole groups of keys and whole pairs of values: more than asked for, and contiguous.
+        // Whole groups of keys, whole pairs of values and all scales: more than asked for, and contiguous.
         let half = slot_bytes / 2;
-        let keys = half / PAGE_GROUPS * n_tokens.div_ceil(LANES);
-        let values = half / (PAGE_TOKENS / 2) * n_tokens.div_ceil(2);
+        let numbers = self.shape.number_bytes();
+        let keys = numbers / PAGE_GROUPS * n_tokens.div_ceil(LANES);
+        let values = numbers / (PAGE_TOKENS / 2) * n_tokens.div_ceil(2);
         for layer in 0..self.shape.n_layers {
             for head in 0..self.shape.n_kv_heads {
                 let from = self.slot_index(layer, head, from) * slot_bytes;
@@ -157,6 +178,10 @@ impl KvCache {
                 self.memory.copy_within(from..from + keys, to);
                 self.memory
                     .copy_within(from + half..from + half + values, to + half);
+                for scales in [numbers, half + numbers] {
+                    let end = scales + self.shape.scale_bytes();
+                    self.memory.copy_within(from + scales..from + end, to + scales);
+                }
             }
         }
     }
@@ -228,6 +253,7 @@ pub fn write_kv(pool: &Pool, cache: &mut KvCache, layer: usize, spans: &[Span<'_
                         &k[numbers.clone()],
                         &v[numbers],
                     ),
+                    KvType::Int8 => write_int8(slot, token, &k[numbers.clone()], &v[numbers]),
                 }
             }
         }
@@ -263,5 +289,65 @@ fn write_bf16(slot: &mut [u16], token: usize, k: &[f32], v: &[f32]) {
     let pair = &mut values[token / 2 * 2 * stored_dim..][..2 * stored_dim];
     for (cell, &number) in pair.iter_mut().skip(token % 2).step_by(2).zip(v) {
         *cell = bf16::from_f32(number).to_bits();
+    }
+}
+
+/// As [`write_f32`], each head's numbers in units of their own.
+fn write_int8(slot: &mut [u8], token: usize, k: &[f32], v: &[f32]) {
+    let stored_dim = k.len().next_multiple_of(LANES);
+    let (keys, values) = slot.split_at_mut(slot.len() / 2);
+    let (keys, key_scales) = keys.split_at_mut(PAGE_TOKENS * stored_dim);
+    let (values, value_scales) = values.split_at_mut(PAGE_TOKENS * stored_dim);
+    let unit = Unit::of(k);
+    bytemuck::cast_slice_mut::<u8, f32>(key_scales)[token] = unit.worth;
+    let group = &mut keys[token / LANES * stored_dim * LANES..][..stored_dim * LANES];
+    for (cell, &number) in group.iter_mut().skip(token % LANES).step_by(LANES).zip(k) {
+        *cell = unit.count(number).cast_unsigned();
+    }
+    let unit = Unit::of(v);
+    bytemuck::cast_slice_mut::<u8, f32>(value_scales)[token] = unit.worth;
+    for (cell, &number) in values[token * stored_dim..].iter_mut().zip(v) {
+        *cell = unit.count(number).cast_unsigned();
+    }
+}
+
+/// What the whole numbers of a head count.
+#[derive(Clone, Copy)]
+pub(crate) struct Unit {
+    /// NaN if a number is not finite, so that the fault is not lost.
+    pub(crate) worth: f32,
+    per_unit: f32,
+}
+
+impl Unit {
+    pub(crate) fn of(numbers: &[f32]) -> Unit {
+        let mut largest = 0.0_f32;
+        let mut zero = 0.0_f32;
+        for number in numbers {
+            largest = largest.max(number.abs());
+            zero += number * 0.0;
+        }
+        if zero != 0.0 {
+            return Unit {
+                worth: f32::NAN,
+                per_unit: 0.0,
+            };
+        }
+        // Less has no reciprocal that is a number.
+        if largest < 1e-30 {
+            return Unit {
+                worth: 0.0,
+                per_unit: 0.0,
+            };
+        }
+        Unit {
+            worth: largest / 127.0,
+            per_unit: 127.0 / largest,
+        }
+    }
+
+    /// `number` in whole units.
+    pub(crate) fn count(self, number: f32) -> i8 {
+        (number * self.per_unit).round_ties_even() as i8
     }
 }

@@ -36,7 +36,7 @@ const LOWEST: f32 = -31.0;
 const POWER: [f32; 5] = [
     1.338_130_2e-3,
     9.666_368e-3,
-    5.550_381_2e-2,
+    5.550_381e-2,
     2.402_235e-1,
     6.931_472e-1,
 ];
@@ -249,11 +249,8 @@ fn weigh_lanes<V: Lanes>(logits: V, scale: Scale) -> V {
     sum.mul_add(part, V::splat(1.0)).scale_by_power(shifted)
 }
 
-/// The sum of what reaches `least`. Written so that the compiler widens few vectors: two weights fit 32 bits.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "closures of iterators are compiled without the instructions of their caller"
-)]
+/// The sum of what reaches `least`. Written so that the compiler widens few vectors, since
+/// two weights fit 32 bits, and without closures, which are compiled without the instructions of their caller.
 #[inline(always)]
 fn total_of(weights: &[u32; BLOCK], least: u32) -> u64 {
     let mut total = 0;

@@ -6,7 +6,7 @@ use half::bf16;
 
 use super::*;
 use crate::isa::Isa;
-use crate::kv_cache::{KvShape, write_kv};
+use crate::kv_cache::{KvShape, Unit, write_kv};
 use crate::reference;
 use crate::simd::tests::noise;
 
@@ -115,6 +115,12 @@ impl Case {
         let stored = |x: &[f32]| match kv_type {
             KvType::F32 => x.to_vec(),
             KvType::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            KvType::Int8 => {
+                let heads = x.chunks(head_dim).map(|head| (head, Unit::of(head)));
+                heads
+                    .flat_map(|(head, unit)| head.iter().map(move |&x| f32::from(unit.count(x)) * unit.worth))
+                    .collect()
+            }
         };
         let (k, v) = (stored(&sequence.k), stored(&sequence.v));
         for token in 0..sequence.n_tokens {
@@ -155,7 +161,7 @@ fn cases() -> Vec<Case> {
         (5, 1, 80),
         (12, 1, 48),
     ] {
-        for kv_type in [KvType::F32, KvType::Bf16] {
+        for kv_type in [KvType::F32, KvType::Bf16, KvType::Int8] {
             for window in [None, Some(1), Some(70)] {
                 let kv = KvShape {
                     n_layers: 2,

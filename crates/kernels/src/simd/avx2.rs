@@ -82,6 +82,17 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn load_bytes(from: &[i8; LANES]) -> Self {
+        let p = from.as_ptr();
+        // SAFETY: AVX2 is there, see the type; 16 bytes are readable from `p`, 8 by each load.
+        unsafe {
+            let bytes = [_mm_loadl_epi64(p.cast()), _mm_loadl_epi64(p.add(8).cast())];
+            let words = [_mm256_cvtepi8_epi32(bytes[0]), _mm256_cvtepi8_epi32(bytes[1])];
+            each!(_mm256_cvtepi32_ps, words)
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: AVX2 is there, see the type.
         unsafe { each!(_mm256_add_ps, self.0, other.0) }

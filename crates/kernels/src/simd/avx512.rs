@@ -57,6 +57,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn load_bytes(from: &[i8; LANES]) -> Self {
+        // SAFETY: AVX-512F is there, see the type; 16 bytes are readable.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            Avx512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)))
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: AVX-512F is there, see the type.
         Avx512(unsafe { _mm512_add_ps(self.0, other.0) })

@@ -36,6 +36,8 @@ pub(crate) trait Lanes: Copy {
     fn store(self, to: &mut [f32; LANES]);
     /// Lanes from the low and from the high halves of 16 words, which are bf16.
     fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self);
+    /// Bytes with signs as numbers.
+    fn load_bytes(from: &[i8; LANES]) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;

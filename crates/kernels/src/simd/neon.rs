@@ -62,6 +62,18 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn load_bytes(from: &[i8; LANES]) -> Self {
+        // SAFETY: NEON is always there; 16 bytes are readable.
+        unsafe {
+            let bytes = vld1q_s8(from.as_ptr());
+            let halves = [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)];
+            let wide = |half: int16x8_t| [vmovl_s16(vget_low_s16(half)), vmovl_high_s16(half)];
+            let ([a, b], [c, d]) = (wide(halves[0]), wide(halves[1]));
+            Neon([a, b, c, d].map(|words| vcvtq_f32_s32(words)))
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: NEON is always there.
         self.zip(other, |a, b| unsafe { vaddq_f32(a, b) })

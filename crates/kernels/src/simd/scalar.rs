@@ -40,6 +40,11 @@ impl Lanes for Array {
     }
 
     #[inline(always)]
+    fn load_bytes(from: &[i8; LANES]) -> Self {
+        Array(from.map(f32::from))
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }

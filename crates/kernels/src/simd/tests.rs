@@ -86,6 +86,7 @@ impl Task for All<'_> {
             a.zero_where_below(b, c),
             low,
             high,
+            V::load_bytes(&self.words.map(|word| word as i8)),
         ];
         for result in results {
             let mut lanes = [0.0; LANES];

@@ -190,6 +190,16 @@ pub(crate) const OPTIONS: &[Opt] = &[
                Never more than all sequences that may run and wait could fill.",
     },
     Opt {
+        key: "engine.kv_type",
+        flag: "kv-type",
+        value_name: "TYPE",
+        group: Group::Engine,
+        setting: Setting::KvType(|config| &mut config.engine.kv_type),
+        help: "How keys and values are kept: f32, bf16, int8, or \"auto\": bf16\n\n\
+               int8 takes about half the memory of bf16 and is the fastest over long contexts; f32 takes twice as much and \
+               rounds nothing. The page of benchmarks tells what each does to answers.",
+    },
+    Opt {
         key: "engine.max_running",
         flag: "max-running",
         value_name: "N",

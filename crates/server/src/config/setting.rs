@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use tokenmill_engine::KvChoice;
+
 use super::Config;
 
 /// Where an option's value is kept, and with that what it may be. Gives both directions: a text or a file's value into
@@ -13,6 +15,8 @@ pub(crate) enum Setting {
     Switch(fn(&mut Config) -> &mut bool),
     /// One of these words.
     Choice(&'static [&'static str], fn(&mut Config) -> &mut String),
+    /// How keys and values are kept.
+    KvType(fn(&mut Config) -> &mut KvChoice),
     /// A whole number from the first to the second.
     Count(usize, usize, fn(&mut Config) -> &mut usize),
     /// The same, or left to the program.
@@ -45,6 +49,10 @@ impl Setting {
             (Setting::Switch(field), Given::Switch(value)) => *field(config) = value,
             (Setting::Switch(field), Given::Text(text)) => *field(config) = switch(&text)?,
             (Setting::Choice(words, field), Given::Text(text)) => *field(config) = choice(words, text)?,
+            (Setting::KvType(field), Given::Text(text)) => {
+                let name = choice(KvChoice::NAMES, text)?;
+                *field(config) = KvChoice::from_name(&name).unwrap_or_default();
+            }
             (Setting::Count(low, high, field), given) => {
                 *field(config) = within(whole_number(given)?, *low as u64, *high as u64)? as usize;
             }
@@ -85,6 +93,7 @@ impl Setting {
             Setting::Path(_) => "a path in quotes".to_owned(),
             Setting::Switch(_) => "true or false".to_owned(),
             Setting::Choice(words, _) => format!("one of {}", words.join(", ")),
+            Setting::KvType(_) => format!("one of {}", KvChoice::NAMES.join(", ")),
             Setting::Count(low, high, _) => format!("a whole number from {low} to {high}"),
             Setting::OptionalCount(low, high, _) => {
                 format!("\"auto\" or a whole number from {low} to {high}")
@@ -119,6 +128,7 @@ impl Setting {
             Setting::Text(field) | Setting::Choice(_, field) => quoted(field(config)),
             Setting::Path(field) => quoted(&field(config).to_string_lossy()),
             Setting::Switch(field) => field(config).to_string(),
+            Setting::KvType(field) => quoted(field(config).name()),
             Setting::Count(_, _, field) => field(config).to_string(),
             Setting::OptionalCount(_, _, field) => match field(config) {
                 Some(number) => number.to_string(),
