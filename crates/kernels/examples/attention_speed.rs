@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release -p tokenmill-kernels --example attention_speed
 //!
-//! Each figure is the best of several rounds. Other load on the machine shows in all of them.
+//! Each figure is the best of several rounds, beside what the same machine can read from memory, or multiply and add in
+//! `f32`, measured just before with as many threads. Other load on the machine shows in all of them.
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
@@ -12,6 +13,7 @@ use std::time::Instant;
 use tokenmill_kernels::attention::{Attention, AttentionScratch, Span, attention};
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::kv_cache::{KvCache, KvShape, KvType, PAGE_TOKENS, PageId, write_kv};
+use tokenmill_kernels::peaks::Peaks;
 use tokenmill_kernels::pool::Pool;
 
 fn main() {
@@ -21,9 +23,9 @@ fn main() {
         ("Qwen2.5-0.5B", 14, 2, 64),
         ("SmolLM2-135M", 9, 3, 64),
     ] {
-        for kv_type in [KvType::Bf16, KvType::F32] {
-            for isa in Isa::available().into_iter().skip(1) {
-                for threads in [1, 2] {
+        for isa in Isa::available().into_iter().skip(1) {
+            for threads in [1, 2] {
+                for kv_type in [KvType::Int8, KvType::Bf16, KvType::F32] {
                     let kv = KvShape {
                         n_layers: 4,
                         n_kv_heads,
@@ -31,7 +33,13 @@ fn main() {
                         kv_type,
                     };
                     let pool = Pool::new(NonZeroUsize::new(threads).expect("threads"), isa);
-                    let speed = Speed { kv, n_heads, pool };
+                    let peaks = Peaks::measure(&pool);
+                    let speed = Speed {
+                        kv,
+                        n_heads,
+                        pool,
+                        peaks,
+                    };
                     println!("{name} {kv_type:?} {isa:?} {threads} threads");
                     speed.decode(4096);
                     speed.prefill(0, 1024);
@@ -46,22 +54,19 @@ struct Speed {
     kv: KvShape,
     n_heads: usize,
     pool: Pool,
+    peaks: Peaks,
 }
 
 impl Speed {
     fn decode(&self, n_context: usize) {
         let seconds = self.time(n_context - 1, 1);
-        let KvShape {
-            n_kv_heads,
-            head_dim,
-            kv_type,
-            ..
-        } = self.kv;
-        let bytes = n_context * n_kv_heads * head_dim * 2 * if kv_type == KvType::F32 { 4 } else { 2 };
-        let each = seconds * 1e9 / (n_context * n_kv_heads) as f64;
+        let bytes = n_context / PAGE_TOKENS * self.kv.page_bytes() / self.kv.n_layers;
+        let each = seconds * 1e9 / (n_context * self.kv.n_kv_heads) as f64;
         let rate = bytes as f64 / seconds / 1e9;
+        let share = rate / self.peaks.read_gb_s * 100.0;
         println!(
-            "  decode at {n_context}: {:.0} us per layer, {each:.1} ns per token and head, {rate:.1} GB/s",
+            "  decode at {n_context}: {:.0} us per layer, {each:.1} ns per token and head, {rate:.1} GB/s, {share:.0} % \
+             of what can be read",
             seconds * 1e6
         );
     }
@@ -70,10 +75,14 @@ impl Speed {
         let seconds = self.time(position, n_rows);
         let pairs = n_rows * position + n_rows * (n_rows + 1) / 2;
         let work = (4 * pairs * self.n_heads * self.kv.head_dim) as f64;
+        let rate = work / seconds / 1e9;
+        let share = self
+            .peaks
+            .f32_gflops
+            .map_or(String::new(), |peak| format!(", {:.0} % of the peak", rate / peak * 100.0));
         println!(
-            "  prefill {n_rows} behind {position}: {:.2} ms per layer, {:.1} Gflop/s",
-            seconds * 1e3,
-            work / seconds / 1e9
+            "  prefill {n_rows} behind {position}: {:.2} ms per layer, {rate:.1} Gflop/s{share}",
+            seconds * 1e3
         );
     }
 

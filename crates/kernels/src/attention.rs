@@ -8,6 +8,9 @@
 //! fixed order. A page of which a row sees nothing changes no bit of that row, so a row's result does not depend on
 //! the rows that share its tile, on how a prompt was cut into batches, or on threads. The unit of work is a block of
 //! rows of one sequence with all query heads of one key/value head: keys and values are read once for all of them.
+//!
+//! With `Int8`, keys and values are widened to `f32` as they are multiplied; a score is multiplied with its key's scale
+//! once, and a weight with its value's, so the inner loops are those of the other types and only bytes are fewer.
 
 use std::sync::{Mutex, PoisonError};
 
