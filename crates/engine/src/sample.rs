@@ -30,10 +30,8 @@
 
 use crate::Sampling;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::logits::{BLOCK, Bound, MOST, Scale, add_up, pick, scan, weigh};
-use tokenmill_kernels::pool::Pool;
 
 /// The temperature below which choosing is greedy.
 const GREEDY_BELOW: f32 = 1e-5;
@@ -109,42 +107,6 @@ pub struct Row<'a> {
     pub allowed: Option<&'a [u32]>,
     /// Index of the token in the output.
     pub n_generated: u64,
-}
-
-/// Chooses a token for each row, rows in parallel.
-///
-/// # Errors
-/// Row by row, see [`Sampler::choose`].
-pub fn choose_all(pool: &Pool, samplers: &Samplers, rows: Vec<Row<'_>>) -> Vec<Result<u32, SampleError>> {
-    let mut rows: Vec<_> = rows
-        .into_iter()
-        .map(|row| (row, Err(SampleError::NotFinite)))
-        .collect();
-    pool.for_each_chunk(&mut rows, 1, 1, |_, rows| {
-        let mut sampler = samplers.take().unwrap_or_else(|| Sampler::new(pool.isa()));
-        for (row, choice) in rows {
-            *choice = sampler.choose(row);
-        }
-        samplers.put(sampler);
-    });
-    rows.into_iter().map(|(_, choice)| choice).collect()
-}
-
-/// Samplers that are not at work, as many as have been at once.
-#[derive(Debug, Default)]
-pub struct Samplers(Mutex<Vec<Sampler>>);
-
-impl Samplers {
-    fn take(&self) -> Option<Sampler> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    fn put(&self, sampler: Sampler) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(sampler);
-    }
 }
 
 /// Chooses tokens. Keeps only memory between calls, nothing that a result depends on.

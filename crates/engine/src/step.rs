@@ -6,7 +6,7 @@ mod places;
 use crate::cost::{StepCosts, Work};
 use crate::mask::{Next, TokenMask};
 use crate::prefix::PrefixCache;
-use crate::sample::{Row, SampleError, Samplers, choose_all};
+use crate::sample::{Row, SampleError, Sampler};
 use crate::scheduler::{Limits, Plan, Situation, plan};
 use crate::sequence::{Choice, Owner, Sequence, SequenceId, pages_for};
 use crate::stats::Stats;
@@ -29,7 +29,7 @@ pub struct Stepper {
     scratch: Scratch,
     /// `[n_logits, n_vocab]` of the last pass.
     logits: Vec<f32>,
-    samplers: Samplers,
+    sampler: Sampler,
     observer: Option<LogitsObserver>,
     /// `[n_vocab]`: a row as the model gave it, for a sequence that asks how likely its tokens are.
     untouched: Vec<f32>,
@@ -80,13 +80,14 @@ impl Stepper {
         let kv = options.kv_type.applied(&shape.kv);
         let n_pages = options.n_pages(&kv, shape.n_context)?;
         let cache = KvCache::new(kv, n_pages)?;
+        let sampler = Sampler::new(pool.isa());
         Ok(Stepper {
             model,
             pool,
             cache,
             scratch: Scratch::default(),
             logits: Vec::new(),
-            samplers: Samplers::default(),
+            sampler,
             observer: None,
             untouched: Vec::new(),
             limits: Limits {
@@ -306,9 +307,9 @@ impl Stepper {
 
     /// Books the computed rows, makes full pages known, samples and delivers.
     fn advance(&mut self, rows: &[usize]) {
-        let computed = rows.iter().enumerate().filter(|&(_, &n_rows)| n_rows > 0);
-        computed.clone().for_each(|(idx, &n_rows)| self.book(idx, n_rows));
-        let mut choices = self.choose(rows).into_iter();
+        let n_vocab = self.model.shape().n_vocab;
+        let mut logits = std::mem::take(&mut self.logits);
+        let mut logits_rows = logits.chunks_exact_mut(n_vocab);
         let mut ended = Vec::new();
         for (idx, &n_rows) in rows.iter().enumerate().filter(|&(_, &n_rows)| n_rows > 0) {
             let n_missing = self.running[idx].n_missing();
@@ -323,6 +324,7 @@ impl Stepper {
             };
             ended.extend(outcome.map(|reason| (idx, reason)));
         }
+        self.logits = logits;
         for (idx, reason) in ended.into_iter().rev() {
             let sequence = self.running.remove(idx);
             self.finish(sequence, reason);
@@ -374,7 +376,7 @@ impl Stepper {
     }
 
     /// The next token of a sequence from its row of logits, which is spent by that.
-    fn choose(&mut self, idx: usize, row: &mut [f32]) -> Result<Chosen, NotFinite> {
+    fn choose(&mut self, idx: usize, row: &mut [f32]) -> Result<Chosen, SampleError> {
         let sequence = &mut self.running[idx];
         if let Some(observer) = &mut self.observer {
             observer(sequence.id, sequence.tokens.len(), row);
@@ -385,45 +387,20 @@ impl Stepper {
         }
         // Before the mask, which has the last word: where only a banned token is allowed, that one comes.
         sequence.bans.apply(row, sequence.output(), &sequence.end_tokens);
-        if let Some(mask) = &mut sequence.mask {
-            match mask.next() {
-                Next::Any => {}
-                Next::Among(allowed) => mask::apply(row, allowed),
-                Next::Nothing => return Ok(Chosen::Nothing),
-                Next::Failed => return Ok(Chosen::Failed),
-            }
-            let Some(logits) = logits.next() else {
-                break;
-            };
-            if let Some(observer) = &mut self.observer {
-                observer(sequence.id, sequence.tokens.len(), logits);
-            }
-            let n_generated = sequence.n_generated() as u64;
-            let allowed = match sequence.mask.as_mut().map_or(Next::Any, |mask| mask.next()) {
-                Next::Any => None,
-                Next::Among(allowed) => Some(allowed),
-                Next::Nothing => {
-                    choices.push(Some(Chosen::Nothing));
-                    continue;
-                }
-                Next::Failed => {
-                    choices.push(Some(Chosen::Failed));
-                    continue;
-                }
-            };
-            choices.push(None);
-            to_choose.push(Row {
-                logits,
-                sampling: &sequence.sampling,
-                history: &sequence.history,
-                allowed,
-                n_generated,
-            });
-        }
-        let draw = sequence.n_generated() as u64;
-        let token = self
-            .sampler
-            .sample(row, &sequence.sampling, &sequence.history, draw)?;
+        let n_generated = sequence.n_generated() as u64;
+        let allowed = match sequence.mask.as_mut().map_or(Next::Any, |mask| mask.next()) {
+            Next::Any => None,
+            Next::Among(allowed) => Some(allowed),
+            Next::Nothing => return Ok(Chosen::Nothing),
+            Next::Failed => return Ok(Chosen::Failed),
+        };
+        let token = self.sampler.choose(&mut Row {
+            logits: row,
+            sampling: &sequence.sampling,
+            history: &sequence.history,
+            allowed,
+            n_generated,
+        })?;
         let logprobs = sequence
             .n_top_logprobs
             .map(|n_top| Box::new(TokenLogprobs::of(&self.untouched, token, n_top)));

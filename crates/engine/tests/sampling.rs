@@ -2,12 +2,10 @@
 
 use proptest::prelude::*;
 use std::cmp::Reverse;
-use std::num::NonZeroUsize;
 use tokenmill_engine::Sampling;
-use tokenmill_engine::sample::{History, Row, SampleError, Sampler, Samplers, choose_all, next_draw, random};
+use tokenmill_engine::sample::{History, Row, SampleError, Sampler, next_draw, random};
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::logits::{MOST, Scale, weight};
-use tokenmill_kernels::pool::Pool;
 
 /// The documented steps one after the other, with everything sorted and nothing skipped.
 fn twin(
@@ -312,47 +310,6 @@ fn presence_and_frequency_look_at_the_output_only_and_repetition_at_the_prompt_t
         ..Sampling::greedy()
     };
     assert_eq!(choose(&repetition, &[0], &[]), Ok(1));
-}
-
-#[test]
-fn rows_together_give_what_each_gives_alone() {
-    let rows: Vec<(Vec<f32>, Sampling)> = (0..9)
-        .map(|seed| {
-            let logits = (0..1000)
-                .map(|id| (random(seed, id) % 1000) as f32 / 100.0)
-                .collect();
-            let sampling = Sampling {
-                temperature: seed as f32 / 4.0,
-                top_p: 0.9,
-                top_k: seed as usize % 3 * 20,
-                seed,
-                ..Sampling::greedy()
-            };
-            (logits, sampling)
-        })
-        .collect();
-    let alone: Vec<_> = rows
-        .iter()
-        .map(|(logits, sampling)| fast(logits, sampling, &[], &[]))
-        .collect();
-    let samplers = Samplers::default();
-    let history = History::default();
-    for threads in [1, 2, 3] {
-        let pool = Pool::new(NonZeroUsize::new(threads).expect("threads"), Isa::detect());
-        let mut copies: Vec<Vec<f32>> = rows.iter().map(|(logits, _)| logits.clone()).collect();
-        let together = copies
-            .iter_mut()
-            .zip(&rows)
-            .map(|(logits, (_, sampling))| Row {
-                logits,
-                sampling,
-                history: &history,
-                allowed: None,
-                n_generated: 0,
-            })
-            .collect();
-        assert_eq!(choose_all(&pool, &samplers, together), alone, "{threads} threads");
-    }
 }
 
 #[test]

@@ -76,10 +76,9 @@ impl Speed {
         let pairs = n_rows * position + n_rows * (n_rows + 1) / 2;
         let work = (4 * pairs * self.n_heads * self.kv.head_dim) as f64;
         let rate = work / seconds / 1e9;
-        let share = self
-            .peaks
-            .f32_gflops
-            .map_or(String::new(), |peak| format!(", {:.0} % of the peak", rate / peak * 100.0));
+        let share = self.peaks.f32_gflops.map_or(String::new(), |peak| {
+            format!(", {:.0} % of the peak", rate / peak * 100.0)
+        });
         println!(
             "  prefill {n_rows} behind {position}: {:.2} ms per layer, {rate:.1} Gflop/s{share}",
             seconds * 1e3
