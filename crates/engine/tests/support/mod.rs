@@ -31,6 +31,7 @@ pub(crate) fn options(model: &dyn Model, n_pages: usize) -> Options {
         kv_bytes: n_pages * model.shape().kv.page_bytes(),
         prefix_cache: true,
         speculation: true,
+        ..Options::default()
     }
 }
 
