@@ -196,8 +196,8 @@ pub(crate) const OPTIONS: &[Opt] = &[
         group: Group::Engine,
         setting: Setting::KvType(|config| &mut config.engine.kv_type),
         help: "How keys and values are kept: f32, bf16, int8, or \"auto\": bf16\n\n\
-               int8 takes about half the memory of bf16 and is the fastest over long contexts; f32 takes twice as much and \
-               rounds nothing. The page of benchmarks tells what each does to answers.",
+               int8 takes about half the memory of bf16, so that twice as many tokens fit; f32 takes twice as much and rounds \
+               nothing.",
     },
     Opt {
         key: "engine.max_running",
