@@ -5,18 +5,18 @@
 //! [`Lanes`](crate::simd), so that every instruction set gives the same bits, and [`weight`] is the twin.
 //!
 //! # What was tried
-//! A row of 152,064 logits, one core at 3.4 GHz with AVX2 (`cargo run --release -p tokenmill-engine --example
-//! sampling_speed`), every block alive:
+//! Rows of 151,936 logits, AVX2 (`cargo run --release -p tokenmill-engine --example sampling_speed`), on a busy machine,
+//! best of many; the table is in `docs/benchmarks.md`:
 //!
 //! * An exponential written with scalars, left to the compiler to turn into vector code for plain x86-64: 370 us a row.
-//!   Over `Lanes`, with a polynomial of degree 5 and the conversion instruction: under 40 us.
-//! * A histogram of weights (to find a nucleus without ordering it) takes two cycles a token in scalar code, 90 us a
-//!   row, and is not needed: to know whether *one* token is in the nucleus takes only the sum of the weights before it,
-//!   [`add_up`].
-//! * A row of 600 KB does not fit the second-level cache of 512 KiB, and weights beside it even less: weights in a
-//!   buffer of their own cost 85 us. So they take the place of the logits, and [`weigh`] goes backwards through what
+//!   Over `Lanes`, with a polynomial of degree 5 and the conversion instruction: 65 us.
+//! * A histogram of weights, to find a nucleus without ordering it, would take some cycles a token in scalar code, and
+//!   is not needed: to know whether *one* token is in the nucleus takes only the sum of the weights before it,
+//!   [`add_up`], 20 us.
+//! * A row of 600 KB does not fit the second-level cache of 512 KiB, and weights beside it even less: with weights in a
+//!   buffer of their own, [`weigh`] took 85 us. So they take the place of the logits, and it goes backwards through what
 //!   [`scan`] left in the cache.
-//! * Replacing small weights by zero made the compiler store under masks, which some CPUs do very slowly: 100 us.
+//! * Replacing small weights by zero made the compiler store under masks, which some CPUs do very slowly: 180 us.
 //!   They stay, and only sums leave them out.
 //! * A block whose highest logit is too low for any weight is passed over.
 
@@ -249,8 +249,8 @@ fn weigh_lanes<V: Lanes>(logits: V, scale: Scale) -> V {
     sum.mul_add(part, V::splat(1.0)).scale_by_power(shifted)
 }
 
-/// The sum of what reaches `least`. Written so that the compiler widens few vectors, since
-/// two weights fit 32 bits, and without closures, which are compiled without the instructions of their caller.
+/// The sum of what reaches `least`. Written so that the compiler widens few vectors, since two weights fit 32 bits, and
+/// without closures, which are compiled without the instructions of their caller.
 #[inline(always)]
 fn total_of(weights: &[u32; BLOCK], least: u32) -> u64 {
     let mut total = 0;
