@@ -155,8 +155,8 @@ impl Pool {
     ///
     /// Each worker has one contiguous share and claims it in pieces of an eighth of it, but at least `grain` items
     /// (at least one); a worker with nothing left claims from the end of the share of another. Which worker gets which
-    /// piece differs from run to run, and one that comes late gets none, so a result must not depend on it. Work of at most `grain` items stays on the
-    /// calling thread and wakes nobody.
+    /// piece differs from run to run, and one that comes late gets none, so a result must not depend on it. Work of at
+    /// most `grain` items stays on the calling thread and wakes nobody.
     ///
     /// # Panics
     /// As [`Pool::run`]; also if there are 2^32 items or more.
