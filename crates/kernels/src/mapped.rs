@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 /// A whole file, mapped read-only.
 #[derive(Debug)]
@@ -51,6 +52,25 @@ impl MappedFile {
     pub fn read_at(&self, at: usize, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, at as u64)
     }
+
+    /// Lets the system take back the memory behind these bytes; they stay readable and are then read again from the
+    /// file. Whole pages inside the range only; a range that leaves the file is cut to it.
+    pub fn release(&self, range: Range<usize>) {
+        let Some(map) = &self.map else { return };
+        let page = rustix::param::page_size();
+        let start = range.start.min(map.len()).next_multiple_of(page);
+        // The last page of the file is released whole: nothing follows it.
+        let end = if range.end >= map.len() {
+            map.len()
+        } else {
+            range.end / page * page
+        };
+        if start < end {
+            // SAFETY: the mapping is shared, read-only and backed by the file, so dropping its pages loses nothing:
+            // the next read faults them in again with the same content.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        }
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +92,10 @@ mod tests {
         }
         let past_the_end = file.read_at(99_004, &mut buffer).unwrap_err();
         assert_eq!(past_the_end.kind(), io::ErrorKind::UnexpectedEof);
+        for range in [0..0, 0..100_003, 5..9000, 4096..usize::MAX, 200_000..300_000] {
+            file.release(range);
+            assert_eq!(file.bytes(), content, "released bytes can be read again");
+        }
     }
 
     #[test]
