@@ -176,13 +176,16 @@ async fn add_credit(accounts: &Accounts, amount: i64, reference: &str) {
 
 /// One request: false where the money does not reach.
 async fn ask(accounts: &Accounts, ledger: &Ledger, fleet: &(Caller, Price)) -> bool {
-    let mut usage = accounts.usage(&fleet.0, "m", fleet.1);
-    usage.tokens.n_prompt = 10;
-    usage.hold = fleet.1.worst_case(10, 20);
-    let hold = match ledger.hold(usage).await {
-        Ok(hold) => hold,
-        Err(HoldError::Insufficient { .. }) => return false,
-        Err(error) => panic!("{error}"),
+    let hold = loop {
+        let mut usage = accounts.usage(&fleet.0, "m", fleet.1);
+        usage.tokens.n_prompt = 10;
+        usage.hold = fleet.1.worst_case(10, 20);
+        match ledger.hold(usage).await {
+            Ok(hold) => break hold,
+            Err(HoldError::Insufficient { .. }) => return false,
+            // On a busy machine the database may take longer than a request waits: a 503, not a 402.
+            Err(HoldError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
     };
     let tokens = Tokens {
         n_prompt: 10,
