@@ -14,6 +14,7 @@ use tokenmill_accounts::{
 /// A server of its own on a socket in its own folder; gone when dropped.
 struct Postgres {
     folder: tempfile::TempDir,
+    server: std::process::Child,
 }
 
 /// Where Debian and others keep the programs.
@@ -50,11 +51,15 @@ impl Postgres {
             eprintln!("passed over: Postgres is not installed");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("pg")
+            .tempdir_in("/tmp")
+            .expect("it works on a good machine");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
+                .expect("it works on a good machine");
         }
         let data = folder.path().join("data");
         let made = as_ordinary_user(&initdb)
@@ -73,19 +78,24 @@ impl Postgres {
             return None;
         }
         let mut server = as_ordinary_user(&postgres);
-        server
+        let server = server
             .args(["-c", "listen_addresses=", "-c", "max_connections=100", "-k"])
             .arg(folder.path())
             .arg("-D")
             .arg(&data)
-            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+            .stderr(std::fs::File::create(folder.path().join("log")).expect("it works on a good machine"))
             .spawn()
-            .unwrap();
-        Some(Postgres { folder })
+            .expect("it works on a good machine");
+        Some(Postgres { folder, server })
     }
 
     fn url(&self) -> String {
-        let socket = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        let socket = self
+            .folder
+            .path()
+            .to_str()
+            .expect("it works on a good machine")
+            .replace('/', "%2F");
         format!("postgres://tokenmill@{socket}/postgres")
     }
 }
@@ -96,17 +106,16 @@ impl Drop for Postgres {
         if let Some(pid) = pid.lines().next() {
             let _ = Command::new("kill").args(["-QUIT", pid]).status();
         }
-        while self.folder.path().join("data/postmaster.pid").exists() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let _ = self.server.wait();
     }
 }
 
 /// A data folder with the secret that all servers share.
 fn folder(first: Option<&Path>) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("it works on a good machine");
     if let Some(first) = first {
-        std::fs::copy(first.join("server-secret"), folder.path().join("server-secret")).unwrap();
+        std::fs::copy(first.join("server-secret"), folder.path().join("server-secret"))
+            .expect("it works on a good machine");
     }
     folder
 }
@@ -142,16 +151,34 @@ struct Fleet {
 async fn fleet(n_servers: usize, url: &str) -> Fleet {
     let first_folder = folder(None);
     let first = open(first_folder.path(), url).await;
-    let key = first.ensure_first().await.unwrap().key.unwrap();
-    first.set_price("test", "m", PRICE, None).await.unwrap();
-    let price = first.catalogue().await.unwrap().price("m", first.now());
-    let caller = first.authenticate(key.expose(), None).await.unwrap();
+    let key = first
+        .ensure_first()
+        .await
+        .expect("it works on a good machine")
+        .key
+        .expect("it works on a good machine");
+    first
+        .set_price("test", "m", PRICE, None)
+        .await
+        .expect("it works on a good machine");
+    let price = first
+        .catalogue()
+        .await
+        .expect("it works on a good machine")
+        .price("m", first.now());
+    let caller = first
+        .authenticate(key.expose(), None)
+        .await
+        .expect("it works on a good machine");
     let mut folders = vec![first_folder];
-    let mut servers = vec![(first.clone(), first.start_ledger().await.unwrap())];
+    let mut servers = vec![(
+        first.clone(),
+        first.start_ledger().await.expect("it works on a good machine"),
+    )];
     for _ in 1..n_servers {
         let folder = folder(Some(folders[0].path()));
         let accounts = open(folder.path(), url).await;
-        let ledger = accounts.start_ledger().await.unwrap();
+        let ledger = accounts.start_ledger().await.expect("it works on a good machine");
         servers.push((accounts, ledger));
         folders.push(folder);
     }
@@ -171,7 +198,10 @@ async fn add_credit(accounts: &Accounts, amount: i64, reference: &str) {
         note: String::new(),
         expires_at: None,
     };
-    accounts.add_credit("test", "default", &request).await.unwrap();
+    accounts
+        .add_credit("test", "default", &request)
+        .await
+        .expect("it works on a good machine");
 }
 
 /// One request: false where the money does not reach.
@@ -192,7 +222,7 @@ async fn ask(accounts: &Accounts, ledger: &Ledger, fleet: &(Caller, Price)) -> b
         n_cached: None,
         n_completion: 13,
     };
-    hold.settle(tokens).await.unwrap();
+    hold.settle(tokens).await.expect("it works on a good machine");
     true
 }
 
@@ -210,7 +240,10 @@ async fn four_servers_spend_what_there_is_and_not_a_nano_dollar_more() {
     let shared = Arc::new((fleet.caller.clone(), fleet.price));
     for round in 0..n_rounds {
         let (first, _) = &fleet.servers[0];
-        let (before, _) = first.credit("default", 1).await.unwrap();
+        let (before, _) = first
+            .credit("default", 1)
+            .await
+            .expect("it works on a good machine");
         add_credit(first, credit - before.left().0, &format!("round {round}")).await;
         let n_asked = Arc::new(AtomicI64::new(0));
         let is_over = Arc::new(AtomicBool::new(false));
@@ -228,26 +261,33 @@ async fn four_servers_spend_what_there_is_and_not_a_nano_dollar_more() {
             })
         });
         for client in clients.collect::<Vec<_>>() {
-            client.await.unwrap();
+            client.await.expect("it works on a good machine");
         }
         for (accounts, ledger) in &fleet.servers {
             // What came back from those who ended last is usable, too.
             while ask(accounts, ledger, &shared).await {}
             ledger.flush().await;
         }
-        let (balance, _) = first.credit("default", 1).await.unwrap();
+        let (balance, _) = first
+            .credit("default", 1)
+            .await
+            .expect("it works on a good machine");
         assert!(balance.spent <= balance.credit, "round {round}: {balance:?}");
         assert!(
             balance.left().0 <= credit / 100,
             "round {round}: {balance:?}, a request holds {hold}"
         );
-        let found = first.verify().await.unwrap();
+        let found = first.verify().await.expect("it works on a good machine");
         assert_eq!(found.faults, Vec::<String>::new(), "round {round}");
     }
     for (_, ledger) in &fleet.servers {
         ledger.close().await;
     }
-    let (balance, _) = fleet.servers[0].0.credit("default", 1).await.unwrap();
+    let (balance, _) = fleet.servers[0]
+        .0
+        .credit("default", 1)
+        .await
+        .expect("it works on a good machine");
     assert_eq!(balance.lent, Nanos(0), "all leases came back");
     eprintln!("{n_rounds} rounds; spent {} of {}", balance.spent, balance.credit);
 }
