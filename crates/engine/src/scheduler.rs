@@ -4,14 +4,16 @@
 //! for the time between tokens says, by what earlier passes took: so much of the prompts is read as fits. While nobody
 //! does, only the budget of rows bounds it.
 //!
-//! First come, first served: waiting sequences are admitted in the order of submission, and a sequence takes pages
-//! only from younger ones, so the oldest always gets on and nobody starves. Generating sequences get their one row
-//! first, prompts share what is left of the budget, oldest first. Sequences whose owner has no room keep their place
-//! as long as nobody else needs it.
+//! A sequence takes pages only from those of lower priority and from younger ones, so the oldest of the highest priority
+//! always gets on. Generating sequences get their one row first; prompts share what is left of the budget, those of the
+//! least served tenant first. A tenant that has no place gets one of whoever has most. Sequences whose owner has no
+//! room keep their place as long as nobody else needs it.
 
 use crate::cost::{StepCosts, Work};
 use crate::draft::expected_gain;
+use crate::fairness::Tenant;
 use crate::sequence::{SequenceId, pages_for};
+use std::cmp::Reverse;
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 
 /// Rows of prompts in a step beside generating sequences while no step has been timed.
@@ -52,6 +54,10 @@ pub(crate) struct Situation<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) id: SequenceId,
+    pub(crate) tenant: Tenant,
+    pub(crate) priority: i8,
+    /// Rows that its tenant has had.
+    pub(crate) n_served: u64,
     pub(crate) n_computed: usize,
     /// Rows until its next token; 1 as a rule while generating.
     pub(crate) n_missing: usize,
@@ -78,6 +84,8 @@ pub(crate) enum Readiness {
 pub(crate) struct Candidate {
     /// Pages that its tokens so far need and that no running sequence holds already.
     pub(crate) n_pages: usize,
+    pub(crate) tenant: Tenant,
+    pub(crate) priority: i8,
 }
 
 /// The next thing to do. After anything but `Forward` and `Wait` the situation is another, and is planned anew.
@@ -108,6 +116,11 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Plan {
         {
             return Plan::Preempt(paused);
         }
+        if let Some(victim) = situation.who_yields(candidate)
+            && situation.has_place(candidate, |standing| standing.id != situation.running[victim].id)
+        {
+            return Plan::Preempt(victim);
+        }
     }
     match situation.share_rows() {
         Err(victim) => Plan::Preempt(victim),
@@ -135,6 +148,28 @@ impl Situation<'_> {
         n_staying == 0 || (n_staying < self.limits.max_running && n_needed <= n_available)
     }
 
+    /// Who gives their place to the candidate where there is none: the youngest of the lowest priority, if that is
+    /// lower; else, to a tenant that runs nothing, the youngest of the tenant that runs most, if that keeps another.
+    fn who_yields(&self, candidate: Candidate) -> Option<usize> {
+        let lowest = (0..self.running.len()).max_by_key(|&idx| self.running[idx].rank())?;
+        if self.running[lowest].priority < candidate.priority {
+            return Some(lowest);
+        }
+        let n_places = |tenant: &Tenant| {
+            self.running
+                .iter()
+                .filter(|other| other.tenant == *tenant)
+                .count()
+        };
+        if n_places(&candidate.tenant) > 0 {
+            return None;
+        }
+        (0..self.running.len())
+            .filter(|&idx| self.running[idx].priority == candidate.priority)
+            .max_by_key(|&idx| (n_places(&self.running[idx].tenant), self.running[idx].id))
+            .filter(|&idx| n_places(&self.running[idx].tenant) > 1)
+    }
+
     /// Rows for each running sequence, or the index of one that must give its pages to an older one first.
     fn share_rows(&self) -> Result<Vec<usize>, usize> {
         let mut shares = Shares {
@@ -142,9 +177,13 @@ impl Situation<'_> {
             work: Work::default(),
             n_available: self.n_available,
         };
-        let (generating, prompts): (Vec<usize>, Vec<usize>) = (0..self.running.len())
+        let (generating, mut prompts): (Vec<usize>, Vec<usize>) = (0..self.running.len())
             .filter(|&idx| self.running[idx].readiness == Readiness::Ready)
             .partition(|&idx| self.running[idx].is_generating);
+        prompts.sort_by_key(|&idx| {
+            let standing = &self.running[idx];
+            (Reverse(standing.priority), standing.n_served, standing.id)
+        });
         for &idx in &generating {
             self.give(&mut shares, idx, self.running[idx].n_missing)?;
         }
@@ -232,16 +271,26 @@ impl Situation<'_> {
         Ok(())
     }
 
-    /// Who gives way to the sequence at `idx`: the youngest that only waits for its owner, else the youngest of all
-    /// if it is younger than this one.
+    /// Who gives way to the sequence at `idx`: the youngest that only waits for its owner, else the last of all by
+    /// priority and age if it comes after this one.
     fn victim(&self, idx: usize) -> Option<usize> {
         let has_pages = |other: &Standing| other.n_pages > 0;
         let paused = |other: &Standing| other.readiness == Readiness::Paused && has_pages(other);
-        let younger = |other: &Standing| other.id > self.running[idx].id && has_pages(other);
-        self.running
-            .iter()
-            .rposition(paused)
-            .or_else(|| self.running.iter().rposition(younger))
+        let rank = self.running[idx].rank();
+        let later = |&other: &usize| self.running[other].rank() > rank && has_pages(&self.running[other]);
+        let last = || {
+            (0..self.running.len())
+                .filter(later)
+                .max_by_key(|&other| self.running[other].rank())
+        };
+        self.running.iter().rposition(paused).or_else(last)
+    }
+}
+
+impl Standing {
+    /// Less goes before more.
+    fn rank(&self) -> (Reverse<i8>, SequenceId) {
+        (Reverse(self.priority), self.id)
     }
 }
 
@@ -297,6 +346,9 @@ mod tests {
         let standing =
             |(id, &(n_computed, n_missing, readiness)): (usize, &(usize, usize, Readiness))| Standing {
                 id: id as SequenceId,
+                tenant: [0; 32],
+                priority: 0,
+                n_served: 0,
                 n_computed,
                 n_missing,
                 is_generating: n_missing == 1,
@@ -467,6 +519,62 @@ mod tests {
         }
     }
 
+    fn candidate(n_pages: usize, tenant: u8, priority: i8) -> Candidate {
+        Candidate {
+            n_pages,
+            tenant: [tenant; 32],
+            priority,
+        }
+    }
+
+    #[test]
+    fn a_tenant_without_a_place_gets_one_of_whoever_has_most() {
+        let costs = costs();
+        // Tenants and priorities of four who run, in all places; the candidate's; who yields.
+        for (tenants, priorities, candidate, expected) in [
+            ([1, 1, 2, 1], [0; 4], candidate(1, 3, 0), Some(3)),
+            ([1, 1, 2, 2], [0; 4], candidate(1, 3, 0), Some(3)),
+            ([1, 1, 1, 2], [0; 4], candidate(1, 3, 0), Some(2)),
+            ([1, 1, 1, 2], [0; 4], candidate(1, 2, 0), None),
+            ([1, 2, 3, 4], [0; 4], candidate(1, 5, 0), None),
+            ([1, 1, 1, 1], [1; 4], candidate(1, 2, 0), None),
+            ([1, 1, 1, 1], [0, -1, -1, 0], candidate(1, 1, 0), Some(2)),
+            ([1, 1, 1, 1], [0; 4], candidate(1, 1, 1), Some(3)),
+            // There would be a place, and still no pages.
+            ([1, 1, 1, 1], [0; 4], candidate(99, 2, 0), None),
+        ] {
+            let mut running = running(&[(10, 1, READY); 4]);
+            for (idx, standing) in running.iter_mut().enumerate() {
+                (standing.tenant, standing.priority) = ([tenants[idx]; 32], priorities[idx]);
+            }
+            let situation = Situation {
+                next: Some(candidate),
+                ..situation(&running, &costs, 9)
+            };
+            let yields = match plan(&situation) {
+                Plan::Preempt(idx) => Some(idx),
+                _ => None,
+            };
+            assert_eq!(yields, expected, "{tenants:?} {priorities:?} {candidate:?}");
+        }
+    }
+
+    #[test]
+    fn prompts_of_the_least_served_tenant_go_first() {
+        let costs = costs();
+        let mut running = running(&[(0, 90, READY), (0, 90, READY), (0, 90, READY)]);
+        (running[0].n_served, running[1].n_served, running[2].n_served) = (50, 7, 50);
+        assert_eq!(
+            plan(&situation(&running, &costs, 99)),
+            Plan::Forward(vec![10, 90, 0])
+        );
+        running[2].priority = 1;
+        assert_eq!(
+            plan(&situation(&running, &costs, 99)),
+            Plan::Forward(vec![0, 10, 90])
+        );
+    }
+
     #[test]
     fn one_is_admitted_where_pages_and_a_place_are_left() {
         let costs = costs();
@@ -479,7 +587,7 @@ mod tests {
         ] {
             let running = running(&sequences);
             let situation = Situation {
-                next: Some(Candidate { n_pages }),
+                next: Some(candidate(n_pages, 0, 0)),
                 ..situation(&running, &costs, n_available)
             };
             assert_eq!(

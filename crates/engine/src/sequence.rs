@@ -2,6 +2,7 @@
 
 use crate::bans::Bans;
 use crate::draft::Drafter;
+use crate::fairness::Tenant;
 use crate::mask::TokenMask;
 use crate::prefix::NodeId;
 use crate::sample::History;
@@ -33,6 +34,8 @@ pub(crate) struct Sequence {
     pub(crate) bans: Bans,
     pub(crate) n_top_logprobs: Option<usize>,
     pub(crate) cache_scope: [u8; 32],
+    pub(crate) tenant: Tenant,
+    pub(crate) priority: i8,
     pub(crate) sampling: Sampling,
     pub(crate) history: History,
     pub(crate) drafter: Drafter,
@@ -78,6 +81,8 @@ impl Sequence {
             banned,
             n_top_logprobs,
             cache_scope,
+            tenant,
+            priority,
             end_tokens: _,
         } = submission;
         Sequence {
@@ -96,6 +101,8 @@ impl Sequence {
             bans: Bans::new(min_tokens, banned),
             n_top_logprobs,
             cache_scope,
+            tenant,
+            priority,
             sampling,
             drafter: Drafter::default(),
             draft: Vec::new(),

@@ -4,6 +4,7 @@ mod integrity;
 mod places;
 
 use crate::cost::{StepCosts, Work};
+use crate::fairness::Served;
 use crate::mask::{Next, TokenMask};
 use crate::prefix::PrefixCache;
 use crate::sample::{Row, SampleError, Sampler};
@@ -37,6 +38,7 @@ pub struct Stepper {
     stopwatch: Stopwatch,
     costs: StepCosts,
     speculates: bool,
+    served: Served,
     prefix: PrefixCache,
     /// By age, oldest first.
     running: Vec<Sequence>,
@@ -98,6 +100,7 @@ impl Stepper {
             stopwatch,
             costs: StepCosts::default(),
             speculates: options.speculation,
+            served: Served::default(),
             prefix: PrefixCache::new(n_pages, options.prefix_cache),
             running: Vec::new(),
             waiting: VecDeque::new(),
@@ -157,6 +160,7 @@ impl Stepper {
         mask: Option<Box<dyn TokenMask>>,
         sink: Box<dyn Sink>,
     ) {
+        self.served.join(submission.tenant);
         let mut sequence = Sequence::new(self.next_id, submission, sink);
         sequence.mask = mask;
         self.waiting.push_back(sequence);
@@ -337,6 +341,7 @@ impl Stepper {
         let n_read = n_rows.min(sequence.n_prompt.saturating_sub(sequence.n_computed));
         self.stats.tokens_prefilled += n_read as u64;
         sequence.n_computed += n_rows;
+        self.served.add(&sequence.tenant, n_rows);
     }
 
     /// Chooses from the first row of a sequence's logits, and from each next one as long as the choice was the token

@@ -27,6 +27,11 @@ pub struct Submission {
     pub end_tokens: Vec<u32>,
     /// Cached prefix pages are shared only between sequences of equal scope.
     pub cache_scope: [u8; 32],
+    /// Whose it is: tenants get the same share of the machine, however many sequences each has.
+    pub tenant: [u8; 32],
+    /// Higher goes first, before all shares and ages; 0 as a rule. Lower ones may have to wait for as long as there are
+    /// higher ones.
+    pub priority: i8,
 }
 
 /// How a token is chosen from logits. [`crate::sample`] documents order and exact meaning.

@@ -154,6 +154,8 @@ impl<'a> Schedule<'a> {
         let max_tokens = 1 + self.dice.below(n_most);
         let submission = Submission {
             max_tokens,
+            tenant: [self.dice.below(3) as u8; 32],
+            priority: self.dice.below(5).saturating_sub(3) as i8,
             ..expected.submission.clone()
         };
         let room = if self.dice.one_in(4) {

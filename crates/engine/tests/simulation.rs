@@ -111,6 +111,8 @@ impl Simulation {
             banned: Vec::new(),
             n_top_logprobs: None,
             cache_scope: [self.dice.below(2) as u8; 32],
+            tenant: [self.dice.below(3) as u8; 32],
+            priority: self.dice.below(5).saturating_sub(3) as i8,
         };
         let is_slow = self.dice.one_in(4);
         let receiver = Receiver::new(if is_slow { self.dice.below(4) } else { usize::MAX });

@@ -114,6 +114,7 @@ impl Asked {
     pub(crate) async fn start(self, mut draft: Draft, cache_salt: Option<&str>) -> Result<Running, ApiError> {
         let app = self.app;
         draft.id = self.request_id;
+        draft.tenant = CacheScope(app.accounts.cache_scope(&self.caller.project, None));
         draft.cache_scope = CacheScope(app.accounts.cache_scope(&self.caller.project, cache_salt));
         check_scope(&self.caller, KeyScope::Inference)?;
         let (model, n_choices) = (draft.model.clone(), draft.n);

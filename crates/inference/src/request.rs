@@ -201,6 +201,8 @@ pub struct Draft {
     pub ignore_eos: bool,
     /// Whose cached prefixes may serve it.
     pub cache_scope: CacheScope,
+    /// Whose requests share a machine's time as one: the scope of a whole project.
+    pub tenant: CacheScope,
     /// Who pays.
     pub paid_by: PaidBy,
 }
@@ -230,6 +232,7 @@ impl Draft {
             n: 1,
             ignore_eos: false,
             cache_scope: CacheScope([0; 32]),
+            tenant: CacheScope([0; 32]),
             paid_by: PaidBy::default(),
         }
     }

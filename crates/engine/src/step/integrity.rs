@@ -34,6 +34,8 @@ impl Stepper {
         if !by_age {
             return Err("running or waiting sequences are not in the order of their age".to_owned());
         }
+        let present = self.running.iter().chain(&self.waiting);
+        self.served.check(present.map(|sequence| &sequence.tenant))?;
         self.prefix.check(&n_held)
     }
 }

@@ -4,6 +4,7 @@ use super::Stepper;
 use crate::scheduler::{Candidate, Readiness, Standing};
 use crate::sequence::{Owner, Sequence, pages_for};
 use crate::{Finish, Output, Reason, Sink, Submission};
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 
@@ -78,6 +79,9 @@ impl Stepper {
             };
             standings.push(Standing {
                 id: sequence.id,
+                tenant: sequence.tenant,
+                priority: sequence.priority,
+                n_served: self.served.n_rows(&sequence.tenant),
                 n_computed: sequence.n_computed,
                 n_missing: sequence.n_missing(),
                 is_generating: sequence.is_generating(),
@@ -90,9 +94,17 @@ impl Stepper {
         standings
     }
 
-    /// The first in the queue that could go on.
+    /// Who goes first of those in the queue that could go on: by priority, then of the least served tenant, then by
+    /// age.
     pub(super) fn next_waiting(&self) -> Option<usize> {
-        self.waiting.iter().position(|sequence| sequence.owner.has_room())
+        let waiting = self.waiting.iter().enumerate();
+        waiting
+            .filter(|(_, sequence)| sequence.owner.has_room())
+            .min_by_key(|(_, sequence)| {
+                let n_served = self.served.n_rows(&sequence.tenant);
+                (Reverse(sequence.priority), n_served, sequence.id)
+            })
+            .map(|(idx, _)| idx)
     }
 
     pub(super) fn candidate(&self, sequence: &Sequence) -> Candidate {
@@ -102,6 +114,8 @@ impl Stepper {
         let n_held = found.nodes.len() - self.prefix.count_idle(&found.nodes);
         Candidate {
             n_pages: pages_for(sequence.tokens.len()) - n_held,
+            tenant: sequence.tenant,
+            priority: sequence.priority,
         }
     }
 
@@ -154,6 +168,7 @@ impl Stepper {
     /// Frees a sequence's pages and says goodbye to its owner.
     pub(super) fn finish(&mut self, mut sequence: Sequence, reason: Reason) {
         self.stats.finished += 1;
+        self.served.leave(&sequence.tenant);
         match reason {
             Reason::EndToken(_) | Reason::Length | Reason::Complete => {}
             Reason::Cancelled => self.stats.cancelled += 1,

@@ -50,6 +50,8 @@ pub(crate) fn submission(prompt: Vec<u32>, max_tokens: usize) -> Submission {
         banned: Vec::new(),
         n_top_logprobs: None,
         cache_scope: [0; 32],
+        tenant: [0; 32],
+        priority: 0,
     }
 }
 

@@ -216,6 +216,8 @@ impl LocalUpstream {
                 n_top_logprobs: request.top_logprobs.map(|n_top| n_top as usize),
                 end_tokens: wishes.end_tokens.clone(),
                 cache_scope: request.cache_scope.0,
+                tenant: request.tenant.0,
+                priority: 0,
             };
             let (sink, tokens) = token_channel(self.engine.waker());
             // Where this fails, dropping the choices so far cancels them.
