@@ -84,8 +84,11 @@ pub(crate) enum Readiness {
 pub(crate) struct Candidate {
     /// Pages that its tokens so far need and that no running sequence holds already.
     pub(crate) n_pages: usize,
+    pub(crate) id: SequenceId,
     pub(crate) tenant: Tenant,
     pub(crate) priority: i8,
+    /// Rows that its tenant has had.
+    pub(crate) n_served: u64,
 }
 
 /// The next thing to do. After anything but `Forward` and `Wait` the situation is another, and is planned anew.
@@ -149,7 +152,9 @@ impl Situation<'_> {
     }
 
     /// Who gives their place to the candidate where there is none: the youngest of the lowest priority, if that is
-    /// lower; else, to a tenant that runs nothing, the youngest of the tenant that runs most, if that keeps another.
+    /// lower; else, to a tenant that runs nothing, the youngest of the tenant that runs most, if that keeps another and
+    /// has been served more. Who yields comes after the candidate in the queue too, or the two would change places for
+    /// ever.
     fn who_yields(&self, candidate: Candidate) -> Option<usize> {
         let lowest = (0..self.running.len()).max_by_key(|&idx| self.running[idx].rank())?;
         if self.running[lowest].priority < candidate.priority {
@@ -167,7 +172,11 @@ impl Situation<'_> {
         (0..self.running.len())
             .filter(|&idx| self.running[idx].priority == candidate.priority)
             .max_by_key(|&idx| (n_places(&self.running[idx].tenant), self.running[idx].id))
-            .filter(|&idx| n_places(&self.running[idx].tenant) > 1)
+            .filter(|&idx| {
+                let standing = &self.running[idx];
+                n_places(&standing.tenant) > 1
+                    && (candidate.n_served, candidate.id) < (standing.n_served, standing.id)
+            })
     }
 
     /// Rows for each running sequence, or the index of one that must give its pages to an older one first.
@@ -522,8 +531,10 @@ mod tests {
     fn candidate(n_pages: usize, tenant: u8, priority: i8) -> Candidate {
         Candidate {
             n_pages,
+            id: 99,
             tenant: [tenant; 32],
             priority,
+            n_served: 3,
         }
     }
 
@@ -536,6 +547,7 @@ mod tests {
             ([1, 1, 2, 2], [0; 4], candidate(1, 3, 0), Some(3)),
             ([1, 1, 1, 2], [0; 4], candidate(1, 3, 0), Some(2)),
             ([1, 1, 1, 2], [0; 4], candidate(1, 2, 0), None),
+            ([6, 6, 6, 2], [0; 4], candidate(1, 3, 0), None),
             ([1, 2, 3, 4], [0; 4], candidate(1, 5, 0), None),
             ([1, 1, 1, 1], [1; 4], candidate(1, 2, 0), None),
             ([1, 1, 1, 1], [0, -1, -1, 0], candidate(1, 1, 0), Some(2)),
@@ -546,6 +558,8 @@ mod tests {
             let mut running = running(&[(10, 1, READY); 4]);
             for (idx, standing) in running.iter_mut().enumerate() {
                 (standing.tenant, standing.priority) = ([tenants[idx]; 32], priorities[idx]);
+                // Tenant 6 has had less than the candidate's.
+                standing.n_served = if tenants[idx] == 6 { 2 } else { 4 };
             }
             let situation = Situation {
                 next: Some(candidate),

@@ -114,8 +114,10 @@ impl Stepper {
         let n_held = found.nodes.len() - self.prefix.count_idle(&found.nodes);
         Candidate {
             n_pages: pages_for(sequence.tokens.len()) - n_held,
+            id: sequence.id,
             tenant: sequence.tenant,
             priority: sequence.priority,
+            n_served: self.served.n_rows(&sequence.tenant),
         }
     }
 
