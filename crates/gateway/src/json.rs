@@ -5,11 +5,11 @@
 //! endpoint takes its fields out of the tree by name; what is left over is refused.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fmt;
 
+use indexmap::IndexMap;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use crate::error::ApiError;
 use crate::parameters::{self, Group, Rule};
@@ -32,7 +32,7 @@ pub(crate) enum Json {
     Number(Number),
     String(String),
     Array(Vec<Json>),
-    Object(BTreeMap<String, Json>),
+    Object(IndexMap<String, Json>),
 }
 
 impl Json {
@@ -61,6 +61,21 @@ impl Json {
             .map_err(|error| {
                 ApiError::malformed("invalid_json", format!("The body is not valid JSON: {error}"))
             })
+    }
+
+    /// The same as serde's value, in the order in which it came.
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(value),
+            Json::Number(number) => Value::Number(number),
+            Json::String(text) => Value::String(text),
+            Json::Array(items) => items.into_iter().map(Json::into_value).collect(),
+            Json::Object(entries) => entries
+                .into_iter()
+                .map(|(key, value)| (key, value.into_value()))
+                .collect(),
+        }
     }
 
     /// With its article, for messages: "a string".
@@ -154,7 +169,7 @@ impl Json {
 #[derive(Debug)]
 pub(crate) struct Fields {
     path: String,
-    fields: BTreeMap<String, Json>,
+    fields: IndexMap<String, Json>,
     /// The table of a body; objects inside it have none.
     rows: Option<&'static [Group]>,
 }
@@ -181,7 +196,9 @@ impl Fields {
             self.rows.is_none() || self.has_row(name),
             "'{name}' is read, and has no row that says so"
         );
-        self.fields.remove(name).filter(|value| *value != Json::Null)
+        self.fields
+            .shift_remove(name)
+            .filter(|value| *value != Json::Null)
     }
 
     /// A field that must be there.
@@ -307,7 +324,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json, A::Error> {
         let inner = self.deeper()?;
-        let mut fields = BTreeMap::new();
+        let mut fields = IndexMap::new();
         while let Some(key) = access.next_key::<String>()? {
             if fields.contains_key(&key) {
                 return Err(A::Error::custom(format_args!(

@@ -275,12 +275,21 @@ struct Watched {
 impl Watched {
     fn note(&mut self, event: Option<&Result<Event, InferenceError>>) {
         match event {
-            Some(Ok(Event::Text { choice, .. })) => self.note_text(*choice as usize),
+            Some(Ok(
+                Event::Text { choice, .. }
+                | Event::Reasoning { choice, .. }
+                | Event::ToolArguments { choice, .. },
+            )) => self.note_text(*choice as usize),
             Some(Ok(Event::Finished(usage))) => {
                 self.is_over = true;
                 self.record.with(|fields| fields.usage = Some(*usage));
             }
-            Some(Ok(Event::Started(_) | Event::Logprobs { .. } | Event::ChoiceFinished { .. })) => {}
+            Some(Ok(
+                Event::Started(_)
+                | Event::Logprobs { .. }
+                | Event::ToolCall { .. }
+                | Event::ChoiceFinished { .. },
+            )) => {}
             Some(Err(error)) => {
                 self.is_over = true;
                 self.record.fault(&ApiError::from_inference(error.clone(), None));

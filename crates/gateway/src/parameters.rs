@@ -11,6 +11,9 @@ pub(crate) mod logprobs;
 pub(crate) mod messages;
 pub(crate) mod sampling;
 pub(crate) mod streaming;
+pub(crate) mod text_form;
+pub(crate) mod thinking;
+pub(crate) mod tools;
 pub(crate) mod unsupported;
 pub(crate) mod without_effect;
 

@@ -21,6 +21,12 @@ pub(crate) trait Frames: Send + 'static {
     fn started(&mut self, started: Started, out: &mut SseBuffer);
     /// How likely the tokens are that the next text begins with.
     fn logprobs(&mut self, choice: u32, tokens: Vec<TokenLogprob>);
+    /// More thinking.
+    fn reasoning(&mut self, choice: u32, text: &str, out: &mut SseBuffer);
+    /// A function is called.
+    fn tool_call(&mut self, choice: u32, call: CallHead<'_>, out: &mut SseBuffer);
+    /// More of the arguments of a call.
+    fn tool_arguments(&mut self, choice: u32, index: usize, text: &str, out: &mut SseBuffer);
     /// More text.
     fn text(&mut self, choice: u32, text: &str, out: &mut SseBuffer);
     /// A choice is complete.
@@ -31,6 +37,14 @@ pub(crate) trait Frames: Send + 'static {
     fn failed(&mut self, error: &ApiError, out: &mut SseBuffer) {
         out.data(&error.body());
     }
+}
+
+/// What is known of a call when it begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallHead<'a> {
+    pub(crate) index: usize,
+    pub(crate) id: &'a str,
+    pub(crate) name: &'a str,
 }
 
 /// Server-sent events on their way out.
@@ -141,15 +155,28 @@ pub(crate) struct Folded {
 #[derive(Debug)]
 pub(crate) struct FoldedChoice {
     pub(crate) text: String,
+    /// Empty where the model did not think.
+    pub(crate) reasoning: String,
+    pub(crate) calls: Vec<FoldedCall>,
     /// Empty where nobody asked.
     pub(crate) logprobs: Vec<TokenLogprob>,
     pub(crate) reason: FinishReason,
+}
+
+/// A whole call.
+#[derive(Debug, Clone)]
+pub(crate) struct FoldedCall {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
 }
 
 /// A choice of which more may come.
 #[derive(Debug, Clone, Default)]
 struct OpenChoice {
     text: String,
+    reasoning: String,
+    calls: Vec<FoldedCall>,
     logprobs: Vec<TokenLogprob>,
     reason: Option<FinishReason>,
 }
@@ -182,6 +209,18 @@ impl Folding {
         match event {
             Event::Started(started) => self.started = Some(started),
             Event::Text { choice, text } => self.choice(choice)?.text.push_str(&text),
+            Event::Reasoning { choice, text } => self.choice(choice)?.reasoning.push_str(&text),
+            Event::ToolCall { choice, id, name, .. } => {
+                let arguments = String::new();
+                self.choice(choice)?
+                    .calls
+                    .push(FoldedCall { id, name, arguments });
+            }
+            Event::ToolArguments { choice, text, .. } => {
+                let fault = || ApiError::server_error("the upstream gave arguments without a call");
+                let call = self.choice(choice)?.calls.last_mut().ok_or_else(fault)?;
+                call.arguments.push_str(&text);
+            }
             Event::Logprobs { choice, tokens } => self.choice(choice)?.logprobs.extend(tokens),
             Event::ChoiceFinished { choice, reason } => self.choice(choice)?.reason = Some(reason),
             Event::Finished(usage) => self.usage = Some(usage),
@@ -193,6 +232,8 @@ impl Folding {
         let choices = self.choices.into_iter().map(|choice| {
             Some(FoldedChoice {
                 text: choice.text,
+                reasoning: choice.reasoning,
+                calls: choice.calls,
                 logprobs: choice.logprobs,
                 reason: choice.reason?,
             })
@@ -252,6 +293,23 @@ impl<F: Frames> SseWriter<F> {
         match event {
             Some(Ok(Event::Started(started))) => self.frames.started(started, out),
             Some(Ok(Event::Text { choice, text })) => self.frames.text(choice, &text, out),
+            Some(Ok(Event::Reasoning { choice, text })) => self.frames.reasoning(choice, &text, out),
+            Some(Ok(Event::ToolCall {
+                choice,
+                index,
+                id,
+                name,
+            })) => {
+                let head = CallHead {
+                    index,
+                    id: &id,
+                    name: &name,
+                };
+                self.frames.tool_call(choice, head, out);
+            }
+            Some(Ok(Event::ToolArguments { choice, index, text })) => {
+                self.frames.tool_arguments(choice, index, &text, out);
+            }
             Some(Ok(Event::Logprobs { choice, tokens })) => self.frames.logprobs(choice, tokens),
             Some(Ok(Event::ChoiceFinished { choice, reason })) => {
                 self.frames.choice_finished(choice, reason, out);
@@ -286,6 +344,12 @@ mod tests {
         }
 
         fn logprobs(&mut self, _choice: u32, _tokens: Vec<TokenLogprob>) {}
+
+        fn reasoning(&mut self, _choice: u32, _text: &str, _out: &mut SseBuffer) {}
+
+        fn tool_call(&mut self, _choice: u32, _call: CallHead<'_>, _out: &mut SseBuffer) {}
+
+        fn tool_arguments(&mut self, _choice: u32, _index: usize, _text: &str, _out: &mut SseBuffer) {}
 
         fn text(&mut self, _choice: u32, text: &str, out: &mut SseBuffer) {
             out.data(&text);

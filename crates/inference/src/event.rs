@@ -24,6 +24,33 @@ pub enum Event {
         /// What it adds.
         text: String,
     },
+    /// More thinking of one choice, before its text and calls. Never empty.
+    Reasoning {
+        /// Which choice, from 0.
+        choice: u32,
+        /// What it adds.
+        text: String,
+    },
+    /// One choice calls a function. Its arguments follow.
+    ToolCall {
+        /// Which choice, from 0.
+        choice: u32,
+        /// Which call of the choice, from 0.
+        index: usize,
+        /// The name of the call itself.
+        id: String,
+        /// The function's name.
+        name: String,
+    },
+    /// More of the arguments of the call that came last.
+    ToolArguments {
+        /// Which choice, from 0.
+        choice: u32,
+        /// Which call of the choice.
+        index: usize,
+        /// What it adds to the JSON text. Never empty.
+        text: String,
+    },
     /// How likely the next tokens of one choice were; only where the request asks, and before the text that they
     /// begin. Tokens that no text shows, such as those of a stop string, are left out.
     Logprobs {
@@ -86,6 +113,8 @@ pub enum FinishReason {
     Stop,
     /// This stop string of the request, by its index, came up.
     StopString(usize),
+    /// The model called functions and waits for what they give.
+    ToolCalls,
     /// The token limit or the end of the context was reached.
     Length,
 }
@@ -99,6 +128,8 @@ pub struct Usage {
     pub n_cached: Option<u64>,
     /// Tokens generated over all choices, the end token and the tokens of the stop string among them.
     pub n_completion: u64,
+    /// Of these, tokens of thinking; `None` for models that do not think.
+    pub n_reasoning: Option<u64>,
 }
 
 /// Why there is no answer, or no more of it.

@@ -7,6 +7,8 @@
 
 mod request;
 
+mod form;
+
 mod payer;
 
 mod event;
@@ -16,6 +18,7 @@ mod router;
 pub mod upstream;
 
 pub use event::{Event, EventStream, FinishReason, InferenceError, Started, TokenLogprob, TokenText, Usage};
+pub use form::{AnswerForm, Effort, MAX_TOOLS, TextForm, Tool, ToolCall, ToolChoice};
 pub use payer::{NotAdmitted, PaidBy, Payer, WorstCase};
 pub use request::{
     CacheScope, Conversation, Draft, InvalidRequest, LIMITS, Limits, Message, Prompt, PromptEnding, Request,

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::ops::Deref;
 
+use serde_json::{Map, Value};
+
+use crate::form::{AnswerForm, Tool, ToolCall};
 use crate::payer::PaidBy;
 
 /// Upper bounds of what one request may ask.
@@ -52,6 +55,8 @@ pub enum Role {
     User,
     /// The model, in earlier turns.
     Assistant,
+    /// What a function gave that the model called.
+    Tool,
 }
 
 /// One turn of a conversation.
@@ -61,6 +66,29 @@ pub struct Message {
     pub role: Role,
     /// The text; several text parts are joined with a line feed.
     pub content: String,
+    /// What the model thought before it said that, where it is kept.
+    pub reasoning: Option<String>,
+    /// The functions that the model called.
+    pub tool_calls: Vec<ToolCall>,
+    /// Of a function's result: the id of the call.
+    pub tool_call_id: Option<String>,
+    /// The speaker's name, or the function's.
+    pub name: Option<String>,
+}
+
+impl Message {
+    /// Plain words.
+    #[must_use]
+    pub fn new(role: Role, content: impl Into<String>) -> Message {
+        Message {
+            role,
+            content: content.into(),
+            reasoning: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            name: None,
+        }
+    }
 }
 
 impl fmt::Debug for Message {
@@ -99,6 +127,10 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// Where the prompt ends.
     pub ending: PromptEnding,
+    /// The functions that the model is told of.
+    pub tools: Vec<Tool>,
+    /// Further variables of the model's template.
+    pub variables: Map<String, Value>,
 }
 
 impl Conversation {
@@ -108,6 +140,8 @@ impl Conversation {
         Conversation {
             messages,
             ending: PromptEnding::Reply,
+            tools: Vec::new(),
+            variables: Map::new(),
         }
     }
 
@@ -195,6 +229,8 @@ pub struct Draft {
     pub bad_words: Vec<String>,
     /// Tells how likely each token was, with so many alternatives.
     pub top_logprobs: Option<u32>,
+    /// The form of the answer: functions, what the text must be, thinking.
+    pub form: AnswerForm,
     /// How many answers.
     pub n: u32,
     /// Goes on when the model would end, up to `max_tokens`.
@@ -229,6 +265,7 @@ impl Draft {
             min_tokens: 0,
             bad_words: Vec::new(),
             top_logprobs: None,
+            form: AnswerForm::default(),
             n: 1,
             ignore_eos: false,
             cache_scope: CacheScope([0; 32]),
@@ -246,6 +283,7 @@ impl Draft {
         self.check_sampling()?;
         self.check_stop()?;
         self.check_wishes()?;
+        self.form.check()?;
         if self.max_tokens == Some(0) {
             return Err(InvalidRequest::new(
                 "max_completion_tokens",
@@ -400,13 +438,7 @@ mod tests {
     use super::*;
 
     fn draft() -> Draft {
-        Draft::new(
-            "m",
-            vec![Message {
-                role: Role::User,
-                content: "hello".into(),
-            }],
-        )
+        Draft::new("m", vec![Message::new(Role::User, "hello")])
     }
 
     fn refused(change: impl FnOnce(&mut Draft)) -> String {

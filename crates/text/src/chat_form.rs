@@ -29,6 +29,8 @@ pub struct ChatForm {
     pub wants_arguments_as_text: bool,
     /// How the model thinks.
     pub thinking: Thinking,
+    /// What stands between the closing mark of thinking and the answer.
+    pub after_thinking: &'static str,
     /// The variables that the template reads: each word of its source.
     words: Vec<String>,
 }
@@ -83,6 +85,7 @@ impl ChatForm {
             takes_names: probe.shows(probe.with_name()),
             wants_arguments_as_text: !takes_objects && takes_calls_as(true),
             thinking: probe.thinking(tools, source),
+            after_thinking: after_thinking(source),
             words,
         }
     }
@@ -93,6 +96,21 @@ impl ChatForm {
         self.words
             .binary_search_by(|word| word.as_str().cmp(variable))
             .is_ok()
+    }
+}
+
+/// The line feeds that a template writes after the closing mark.
+fn after_thinking(source: &str) -> &'static str {
+    let Some(marks) = ThinkingMarks::recognise(source) else {
+        return "";
+    };
+    let written = |gap: &str| source.contains(&format!("{}{gap}", marks.close));
+    if written("\\n\\n") {
+        "\n\n"
+    } else if written("\\n") {
+        "\n"
+    } else {
+        ""
     }
 }
 

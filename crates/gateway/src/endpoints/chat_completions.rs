@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::generate::{Call, now_s};
 use crate::parameters::streaming::AnswerForm;
 use crate::random_id;
-use crate::stream::{Frames, SseBuffer};
+use crate::stream::{CallHead, Frames, SseBuffer};
 use request::ChatRequest;
 use response::{AnswerHead, Chunk, ChunkPart, Completion};
 
@@ -79,6 +79,18 @@ impl Frames for ChunkFrames {
         if let Some(held) = self.logprobs.get_mut(choice as usize) {
             held.extend(tokens);
         }
+    }
+
+    fn reasoning(&mut self, choice: u32, text: &str, out: &mut SseBuffer) {
+        self.write(ChunkPart::Reasoning { choice, text }, out);
+    }
+
+    fn tool_call(&mut self, choice: u32, call: CallHead<'_>, out: &mut SseBuffer) {
+        self.write(ChunkPart::Call { choice, call }, out);
+    }
+
+    fn tool_arguments(&mut self, choice: u32, index: usize, text: &str, out: &mut SseBuffer) {
+        self.write(ChunkPart::Arguments { choice, index, text }, out);
     }
 
     fn text(&mut self, choice: u32, text: &str, out: &mut SseBuffer) {

@@ -61,6 +61,7 @@ async fn what_the_upstream_does_not_say_is_absent_and_not_zero() {
             n_prompt: 7,
             n_cached: None,
             n_completion: 0,
+            n_reasoning: None,
         };
         let end = Event::ChoiceFinished {
             choice: 0,

@@ -250,13 +250,7 @@ async fn a_thousand_requests_dropped_anywhere_leave_nothing_behind() {
 #[tokio::test]
 async fn a_reader_that_stops_reading_pauses_its_sequence_and_nobody_else() {
     let upstream = local(2048, small());
-    let mut draft = Draft::new(
-        "test/model",
-        vec![Message {
-            role: Role::User,
-            content: "hello".into(),
-        }],
-    );
+    let mut draft = Draft::new("test/model", vec![Message::new(Role::User, "hello")]);
     draft.max_tokens = Some(300);
     draft.ignore_eos = true;
     draft.sampling.seed = Some(1);

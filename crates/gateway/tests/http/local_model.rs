@@ -9,7 +9,7 @@ use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::pool::Pool;
 use tokenmill_model::{GenerationDefaults, Model, ModelInfo};
 use tokenmill_testkit::RecallModel;
-use tokenmill_text::{ChatTemplate, GgufVocab, Tokenizer};
+use tokenmill_text::{ChatForm, ChatTemplate, GgufVocab, Tokenizer};
 
 const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n\
                         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -39,6 +39,7 @@ pub(crate) fn local(n_context: usize, engine: Options) -> Arc<LocalUpstream> {
         model: Arc::new(model),
         info,
         tokenizer,
+        form: ChatForm::of(&template, TEMPLATE),
         template,
         generation,
     };

@@ -80,6 +80,7 @@ pub(crate) fn answer(request: &Request, words: &[&str]) -> Vec<Step> {
         n_prompt: 7,
         n_cached: Some(3),
         n_completion,
+        n_reasoning: None,
     })));
     steps
 }

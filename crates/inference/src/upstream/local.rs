@@ -4,7 +4,11 @@
 //! becomes `n` submissions of the same prompt, which share its pages; choice `i` runs with `seed + i`.
 
 mod answer;
+mod call_ids;
+mod mask;
+mod plan;
 mod prompts;
+mod reading;
 mod text_side;
 mod token_channel;
 mod wishes;
@@ -18,7 +22,9 @@ use tokenmill_engine::{Engine, Options as EngineOptions, Sampling, StartError, S
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 use tokenmill_kernels::pool::Pool;
 use tokenmill_model::{GenerationDefaults, GgufTokenizer, Loaded, Model, ModelInfo, TokenizerSource};
-use tokenmill_text::{ChatTemplate, GgufVocab, StopMatcher, TemplateError, Tokenizer, TokenizerError};
+use tokenmill_text::{
+    ChatForm, ChatTemplate, GgufVocab, StopMatcher, TemplateError, Tokenizer, TokenizerError,
+};
 use tokio::sync::Semaphore;
 
 use crate::event::{EventStream, InferenceError, Started};
@@ -26,6 +32,9 @@ use crate::payer::{NotAdmitted, WorstCase};
 use crate::request::{InvalidRequest, Request};
 use crate::upstream::{ModelCard, Prompts, Upstream, UpstreamStats};
 use answer::{Choice, answer, generate};
+use call_ids::CallIds;
+use mask::mask;
+use plan::Plan;
 use text_side::TextSide;
 use token_channel::token_channel;
 use wishes::Wishes;
@@ -43,6 +52,8 @@ pub struct LocalModel {
     pub tokenizer: Tokenizer,
     /// Conversation to prompt.
     pub template: ChatTemplate,
+    /// What that takes, and how the model answers.
+    pub form: ChatForm,
     /// Sampling defaults and end tokens.
     pub generation: GenerationDefaults,
 }
@@ -70,11 +81,13 @@ impl LocalModel {
         let tokenizer = tokenizer(loaded.tokenizer)?;
         let source = loaded.chat_template.ok_or(LocalModelError::NoTemplate)?;
         let template = ChatTemplate::compile(&source, tokenizer.template_tokens())?;
+        let form = ChatForm::of(&template, &source);
         Ok(LocalModel {
             model: loaded.model,
             info: loaded.info,
             tokenizer,
             template,
+            form,
             generation: loaded.generation,
         })
     }
@@ -155,6 +168,7 @@ impl LocalUpstream {
             info,
             tokenizer,
             template,
+            form,
             generation,
         } = model;
         let isa = pool.isa().name();
@@ -182,7 +196,7 @@ impl LocalUpstream {
             card,
             fingerprint: format!("fp_{weights}_{}_{isa}", options.build),
             engine,
-            text: Arc::new(TextSide { tokenizer, template }),
+            text: Arc::new(TextSide::new(tokenizer, template, form, end_tokens.clone())),
             defaults: generation,
             end_tokens,
             n_context,
@@ -197,8 +211,9 @@ impl LocalUpstream {
     }
 
     async fn begin(&self, request: Request) -> Result<EventStream, InferenceError> {
-        let prompt = request.prompt.clone();
-        let prompt = self.on_text_side(move |text| text.tokens(prompt)).await?;
+        let planned = request.clone();
+        let plan = self.on_text_side(move |text| Plan::of(text, &planned)).await?;
+        let prompt = plan.prompt;
         let wishes = Wishes::of(&request, &self.text.tokenizer, &self.end_tokens)?;
         let stop = StopMatcher::new(&request.stop)
             .map_err(|error| InvalidRequest::new("stop", error.to_string()))?;
@@ -221,8 +236,15 @@ impl LocalUpstream {
             };
             let (sink, tokens) = token_channel(self.engine.waker());
             // Where this fails, dropping the choices so far cancels them.
-            self.engine.submit(submission, Box::new(sink)).map_err(refused)?;
-            choices.push(Choice::new(idx, tokens, stop.clone(), &request));
+            let mask = mask(
+                &self.text.tokenizer,
+                plan.thinking.as_ref(),
+                plan.grammar.as_ref(),
+            );
+            let submitted = self.engine.submit_masked(submission, mask, Box::new(sink));
+            submitted.map_err(refused)?;
+            let ids = CallIds::new(plan.format, seed.wrapping_add(idx.into()), prompt.len());
+            choices.push(Choice::new(idx, tokens, stop.clone(), &request).reading(&plan.reading, ids));
         }
         let started = Started {
             system_fingerprint: Some(self.fingerprint.clone()),

@@ -166,10 +166,10 @@ impl Conversation {
     }
 
     fn begin_again(&mut self) {
-        let system = self.system.iter().map(|content| Message {
-            role: Role::System,
-            content: content.clone(),
-        });
+        let system = self
+            .system
+            .iter()
+            .map(|content| Message::new(Role::System, content.clone()));
         self.messages = system.collect();
     }
 
@@ -181,19 +181,13 @@ impl Conversation {
         stop_at_interrupt: bool,
         out: Output<'_>,
     ) -> Result<(), Failure> {
-        self.messages.push(Message {
-            role: Role::User,
-            content: text,
-        });
+        self.messages.push(Message::new(Role::User, text));
         let mut answer = String::new();
         let ended = self.answer(&mut answer, router, stop_at_interrupt, out).await;
         if answer.is_empty() {
             self.messages.pop();
         } else {
-            self.messages.push(Message {
-                role: Role::Assistant,
-                content: answer,
-            });
+            self.messages.push(Message::new(Role::Assistant, answer));
         }
         ended
     }

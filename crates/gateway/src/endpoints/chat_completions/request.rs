@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::json::Json;
 use crate::parameters::{
     Group, MODEL, caching, conversation, ending, logprobs, messages, name, sampling, streaming,
-    streaming::AnswerForm, unsupported, without_effect,
+    streaming::AnswerForm, text_form, thinking, tools, unsupported, without_effect,
 };
 
 /// What the body may hold.
@@ -16,6 +16,9 @@ pub(in crate::endpoints) const PARAMETERS: &[Group] = &[
     conversation::ROWS,
     ending::MAX_TOKENS,
     sampling::ROWS,
+    tools::ROWS,
+    text_form::ROWS,
+    thinking::ROWS,
     ending::ROWS,
     logprobs::ROWS,
     caching::ROWS,
@@ -40,8 +43,13 @@ impl ChatRequest {
         let mut fields = Json::body(body, PARAMETERS)?;
         let model = name(fields.require("model")?, "model")?;
         let messages = messages::read(fields.require("messages")?)?;
-        let conversation = conversation::read(&mut fields, messages)?;
+        let mut conversation = conversation::read(&mut fields, messages)?;
+        let mut form = tokenmill_inference::AnswerForm::default();
+        tools::read(&mut fields, &mut form)?;
+        text_form::read(&mut fields, &mut form)?;
+        conversation.variables = thinking::read(&mut fields, &mut form)?;
         let mut draft = Draft::on(model, Prompt::Conversation(conversation));
+        draft.form = form;
         draft.sampling = sampling::read(&mut fields)?;
         draft.max_tokens = ending::max_tokens(&mut fields)?;
         ending::read(&mut fields, &mut draft)?;
@@ -136,10 +144,7 @@ mod tests {
         assert_eq!(accepted(&json!({"stop": "END"})).draft.stop, ["END"]);
         let parts = json!([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]);
         let request = accepted(&json!({"messages": [{"role": "developer", "content": parts}]}));
-        let message = Message {
-            role: Role::Developer,
-            content: "one\ntwo".into(),
-        };
+        let message = Message::new(Role::Developer, "one\ntwo");
         assert_eq!(
             request.draft.prompt,
             Prompt::Conversation(Conversation::new(vec![message]))
@@ -148,7 +153,14 @@ mod tests {
 
     /// What is laid over a good body, the parameter that is named, and the code.
     const REFUSED: &str = r#"
-        {"tools": []} | tools | unsupported_parameter
+        {"tools": {}} | tools | invalid_type
+        {"tools": [{"type": "function", "function": {}}]} | tools[0].function.name | missing_required_parameter
+        {"tools": [{"type": "function", "function": {"name": "f", "x": 1}}]} | tools[0].function.x | unknown_parameter
+        {"tool_choice": {"type": "function", "function": {"name": 1}}} | tool_choice.function.name | invalid_type
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}} | response_format.json_schema.schema | missing_required_parameter
+        {"structured_outputs": {"regex": "a", "choice": ["b"]}} | structured_outputs | invalid_value
+        {"guided_regex": "a", "guided_choice": ["b"]} | guided_choice | invalid_value
+        {"chat_template_kwargs": [1]} | chat_template_kwargs | invalid_type
         {"top_logprobs": 3} | top_logprobs | invalid_value
         {"logprobs": true, "top_logprobs": 21} | top_logprobs | invalid_value
         {"continue_final_message": true, "add_generation_prompt": true} | continue_final_message | invalid_value
@@ -163,9 +175,9 @@ mod tests {
         {"messages": [{"content": "x"}]} | messages[0].role | missing_required_parameter
         {"messages": [{"role": "user"}]} | messages[0].content | missing_required_parameter
         {"messages": [{"role": "robot", "content": "x"}]} | messages[0].role | invalid_value
-        {"messages": [{"role": "tool", "content": "x"}]} | messages[0].role | unsupported_value
-        {"messages": [{"role": "assistant", "tool_calls": [1]}]} | messages[0].tool_calls | unsupported_parameter
-        {"messages": [{"role": "user", "content": "x", "name": "Ann"}]} | messages[0].name | unsupported_parameter
+        {"messages": [{"role": "tool", "content": "x"}]} | messages[0].tool_call_id | missing_required_parameter
+        {"messages": [{"role": "assistant", "tool_calls": [1]}]} | messages[0].tool_calls[0] | invalid_type
+        {"messages": [{"role": "user", "content": "x", "name": 7}]} | messages[0].name | invalid_type
         {"messages": [{"role": "user", "content": "x", "nme": "Ann"}]} | messages[0].nme | unknown_parameter
         {"messages": [{"role": "user", "content": 7}]} | messages[0].content | invalid_type
         {"messages": [{"role": "user", "content": []}]} | messages[0].content | invalid_value

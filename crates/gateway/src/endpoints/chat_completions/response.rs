@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
 
-use crate::stream::FoldedChoice;
+use crate::stream::{CallHead, FoldedCall, FoldedChoice};
 use crate::tokens::Logprob;
 
 /// What stands in every object of one answer.
@@ -38,22 +38,54 @@ struct CompletionChoice {
 #[derive(Debug, Serialize)]
 struct AssistantMessage {
     role: &'static str,
-    content: String,
+    /// `null` where the model called functions and said nothing.
+    content: Option<String>,
     refusal: (),
-    reasoning: (),
+    reasoning: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WholeCall>,
+}
+
+#[derive(Debug, Serialize)]
+struct WholeCall {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: WholeFunction,
+}
+
+#[derive(Debug, Serialize)]
+struct WholeFunction {
+    name: String,
+    arguments: String,
+}
+
+impl AssistantMessage {
+    fn new(text: String, reasoning: String, calls: Vec<FoldedCall>) -> AssistantMessage {
+        let call = |call: FoldedCall| WholeCall {
+            id: call.id,
+            kind: "function",
+            function: WholeFunction {
+                name: call.name,
+                arguments: call.arguments,
+            },
+        };
+        AssistantMessage {
+            role: "assistant",
+            content: Some(text).filter(|text| calls.is_empty() || !text.is_empty()),
+            refusal: (),
+            reasoning: Some(reasoning).filter(|text| !text.is_empty()),
+            tool_calls: calls.into_iter().map(call).collect(),
+        }
+    }
 }
 
 impl Completion {
     pub(super) fn new(head: AnswerHead, choices: Vec<FoldedChoice>, usage: Usage) -> Completion {
         let choice = |(index, choice): (usize, FoldedChoice)| CompletionChoice {
             index,
-            message: AssistantMessage {
-                role: "assistant",
-                content: choice.text,
-                refusal: (),
-                reasoning: (),
-            },
             logprobs: Logprobs::of(&choice.logprobs),
+            message: AssistantMessage::new(choice.text, choice.reasoning, choice.calls),
             finish_reason: finish_reason(choice.reason),
         };
         Completion {
@@ -102,7 +134,31 @@ enum Delta<'a> {
     Text {
         content: &'a str,
     },
+    Reasoning {
+        reasoning: &'a str,
+    },
+    Calls {
+        tool_calls: [CallDelta<'a>; 1],
+    },
     Empty {},
+}
+
+/// More of one call; what names it is in its first only.
+#[derive(Debug, Serialize)]
+struct CallDelta<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: FunctionDelta<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct FunctionDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
 }
 
 /// What one chunk says.
@@ -116,6 +172,16 @@ pub(super) enum ChunkPart<'a> {
         text: &'a str,
         /// Of the tokens that begin in it.
         logprobs: &'a [TokenLogprob],
+    },
+    /// A choice thinks.
+    Reasoning { choice: u32, text: &'a str },
+    /// A choice calls a function.
+    Call { choice: u32, call: CallHead<'a> },
+    /// A call's arguments go on.
+    Arguments {
+        choice: u32,
+        index: usize,
+        text: &'a str,
     },
     /// A choice is complete.
     Finish { choice: u32, reason: FinishReason },
@@ -150,6 +216,15 @@ impl<'a> Chunk<'a> {
             ChunkPart::Text {
                 choice: index, text, ..
             } => (choice(index, Delta::Text { content: text }, None), None),
+            ChunkPart::Reasoning { choice: index, text } => {
+                (choice(index, Delta::Reasoning { reasoning: text }, None), None)
+            }
+            ChunkPart::Call { choice: index, call } => (choice(index, Delta::begun(call), None), None),
+            ChunkPart::Arguments {
+                choice: idx,
+                index,
+                text,
+            } => (choice(idx, Delta::arguments(index, text), None), None),
             ChunkPart::Finish {
                 choice: index,
                 reason,
@@ -207,6 +282,14 @@ struct CompletionUsage {
     /// Absent when unknown: a 0 would be a claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_tokens_details: Option<PromptTokensDetails>,
+    /// Absent for models that do not think.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionTokensDetails>,
+}
+
+#[derive(Debug, Serialize)]
+struct CompletionTokensDetails {
+    reasoning_tokens: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -223,6 +306,9 @@ impl From<Usage> for CompletionUsage {
             prompt_tokens_details: usage
                 .n_cached
                 .map(|cached_tokens| PromptTokensDetails { cached_tokens }),
+            completion_tokens_details: usage
+                .n_reasoning
+                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
         }
     }
 }
@@ -230,6 +316,37 @@ impl From<Usage> for CompletionUsage {
 fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop | FinishReason::StopString(_) => "stop",
+        FinishReason::ToolCalls => "tool_calls",
         FinishReason::Length => "length",
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn begun(call: CallHead<'a>) -> Delta<'a> {
+        Delta::Calls {
+            tool_calls: [CallDelta {
+                index: call.index,
+                id: Some(call.id),
+                kind: Some("function"),
+                function: FunctionDelta {
+                    name: Some(call.name),
+                    arguments: "",
+                },
+            }],
+        }
+    }
+
+    fn arguments(index: usize, arguments: &'a str) -> Delta<'a> {
+        Delta::Calls {
+            tool_calls: [CallDelta {
+                index,
+                id: None,
+                kind: None,
+                function: FunctionDelta {
+                    name: None,
+                    arguments,
+                },
+            }],
+        }
     }
 }

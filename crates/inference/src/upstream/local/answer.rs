@@ -7,8 +7,11 @@ use futures::channel::mpsc as events;
 use futures::future::try_join_all;
 use futures::{FutureExt, SinkExt, Stream, StreamExt};
 use tokenmill_engine::{Output, Reason, TokenLogprobs};
+use tokenmill_text::tool_calls::Piece;
 use tokenmill_text::{StopMatcher, StreamDecoder, Tokenizer};
 
+use super::call_ids::CallIds;
+use super::reading::{AnswerReader, Reading};
 use super::text_side::TextSide;
 use super::token_channel::Tokens;
 use crate::event::{Event, FinishReason, InferenceError, Started, TokenLogprob, TokenText, Usage};
@@ -40,6 +43,7 @@ pub(super) async fn answer(text: Arc<TextSide>, started: Started, choices: Vec<C
             // The later choices share what the first has computed; that saves work and is no hit of the request's.
             n_cached: ends.first().and_then(|end| end.n_cached),
             n_completion: ends.iter().map(|end| end.n_completion).sum(),
+            n_reasoning: ends.iter().map(|end| end.n_reasoning).sum(),
         })),
         Err(error) => Err(error),
     };
@@ -53,10 +57,17 @@ pub(super) struct Choice {
     stop: StopMatcher,
     request: Request,
     shown: Shown,
+    reader: AnswerReader,
+    /// Special tokens whose text the reader must see.
+    marks: Vec<u32>,
+    /// Whether the answer is text and nothing else.
+    is_plain: bool,
+    ids: CallIds,
 }
 
 struct ChoiceEnd {
     n_completion: u64,
+    n_reasoning: Option<u64>,
     n_cached: Option<u64>,
 }
 
@@ -68,11 +79,25 @@ impl Choice {
             stop,
             request: request.clone(),
             shown: Shown::default(),
+            reader: Reading::default().reader(),
+            marks: Vec::new(),
+            is_plain: true,
+            ids: CallIds::new(None, 0, 0),
         }
     }
 
+    /// The same, whose tokens are read as the plan says.
+    pub(super) fn reading(mut self, reading: &Reading, ids: CallIds) -> Choice {
+        self.reader = reading.reader();
+        self.marks.clone_from(&reading.shown);
+        self.is_plain = reading.is_plain();
+        self.ids = ids;
+        self
+    }
+
     async fn run(mut self, tokenizer: &Tokenizer, mut out: Out) -> Result<ChoiceEnd, InferenceError> {
-        let mut decoder = self.decoder(tokenizer);
+        let marks = std::mem::take(&mut self.marks);
+        let mut decoder = self.decoder(tokenizer).showing(&marks);
         let mut n_taken = 0;
         let finish = loop {
             let output = self.tokens.next().await;
@@ -84,11 +109,13 @@ impl Choice {
                     self.request.paid_by.generated(1);
                     let logprobs = logprobs.map(|logprobs| token_logprob(tokenizer, id, &logprobs));
                     self.shown.hold(logprobs);
-                    let piece = decoder.push(id);
-                    if n_taken <= u64::from(self.request.min_tokens) {
-                        self.shown.n_read += piece.len();
-                        self.send_text(piece, &mut out).await;
-                    } else if let Some(stop) = self.pass(&piece, &mut out).await {
+                    let may_stop = n_taken > u64::from(self.request.min_tokens);
+                    let pieces = self.reader.push(&decoder.push(id));
+                    if !self.is_plain && !pieces.iter().any(|piece| matches!(piece, Piece::Text(_))) {
+                        // Only tokens of the text are told of.
+                        self.shown.held.pop_back();
+                    }
+                    if let Some(stop) = self.pass_all(pieces, may_stop, &mut out).await {
                         return Ok(self.stopped(stop, n_taken, &mut out).await);
                     }
                 }
@@ -106,7 +133,13 @@ impl Choice {
             _ => String::new(),
         };
         // The rest of a character that never came may complete a stop string, too.
-        if let Some(stop) = self.pass(&(decoder.flush() + &last), &mut out).await {
+        let mut pieces = self.reader.rest(&(decoder.flush() + &last));
+        pieces.extend(self.reader.finish());
+        let reason = match reason {
+            FinishReason::Stop if self.reader.has_called => FinishReason::ToolCalls,
+            other => other,
+        };
+        if let Some(stop) = self.pass_all(pieces, true, &mut out).await {
             self.end_at(stop, &mut out).await;
         } else {
             let rest = self.stop.flush();
@@ -115,6 +148,7 @@ impl Choice {
         }
         Ok(ChoiceEnd {
             n_completion: finish.n_generated as u64,
+            n_reasoning: self.n_reasoning(),
             n_cached: Some(finish.n_cached as u64),
         })
     }
@@ -134,6 +168,47 @@ impl Choice {
         self.request.include_stop && self.request.stop_token_ids.contains(&id)
     }
 
+    fn n_reasoning(&self) -> Option<u64> {
+        self.reader.thinks().then_some(self.reader.n_thinking)
+    }
+
+    /// Hands pieces on; the index of the stop string that has come in the text.
+    async fn pass_all(&mut self, pieces: Vec<Piece>, may_stop: bool, out: &mut Out) -> Option<usize> {
+        let choice = self.idx;
+        for piece in pieces {
+            let event = match piece {
+                Piece::Text(text) if may_stop => {
+                    let stop = self.pass(&text, out).await;
+                    if stop.is_some() {
+                        return stop;
+                    }
+                    continue;
+                }
+                Piece::Text(text) => {
+                    self.shown.n_read += text.len();
+                    self.send_text(text, out).await;
+                    continue;
+                }
+                Piece::Reasoning(text) => Event::Reasoning { choice, text },
+                Piece::Call { index, name } => {
+                    // What could still have become a stop string stands before the call.
+                    let rest = self.stop.flush();
+                    self.send_text(rest, out).await;
+                    let id = self.ids.id(index, &name);
+                    Event::ToolCall {
+                        choice,
+                        index,
+                        id,
+                        name,
+                    }
+                }
+                Piece::Arguments { index, text } => Event::ToolArguments { choice, index, text },
+            };
+            let _ = out.send(Ok(event)).await;
+        }
+        None
+    }
+
     /// Lets through what is certainly no stop string; its index once one has come.
     async fn pass(&mut self, piece: &str, out: &mut Out) -> Option<usize> {
         self.shown.n_read += piece.len();
@@ -149,6 +224,7 @@ impl Choice {
         let n_cached = self.tokens.finish().await.map(|finish| finish.n_cached as u64);
         ChoiceEnd {
             n_completion: n_taken,
+            n_reasoning: self.n_reasoning(),
             n_cached,
         }
     }
