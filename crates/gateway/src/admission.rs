@@ -281,9 +281,9 @@ impl Drop for Permit {
 }
 
 /// Seconds until one of `n_in_flight` requests is likely over, when each takes `mean_s`.
-pub(crate) fn wait_for_a_place_s(mean_s: Option<f64>, n_in_flight: u64) -> Option<u64> {
+pub(crate) fn wait_for_a_place_s(mean_s: Option<f64>, n_in_flight: u64) -> Option<u32> {
     let wait = (mean_s? / n_in_flight.max(1) as f64).ceil();
-    Some((wait as u64).clamp(1, 600))
+    Some((wait as u32).clamp(1, 600))
 }
 
 #[cfg(test)]

@@ -23,13 +23,13 @@ pub(crate) struct ApiError {
     pub(crate) param: Option<String>,
     pub(crate) message: String,
     /// For the log only.
-    detail: Option<String>,
+    detail: Option<Box<str>>,
     /// Seconds, measured; `None` where nothing has been measured yet.
-    retry_after_s: Option<u64>,
+    retry_after_s: Option<u32>,
     /// Headers that go with it; boxed, for errors are returned everywhere and few have any.
     headers: Option<Box<HeaderMap>>,
     /// What to use instead.
-    replacement: Option<String>,
+    replacement: Option<Box<str>>,
 }
 
 /// The log's half of an error, beside the response.
@@ -125,7 +125,7 @@ impl ApiError {
     pub(crate) fn retired_model(replacement: Option<&str>) -> ApiError {
         let error = ApiError {
             code: "model_retired",
-            replacement: replacement.map(str::to_owned),
+            replacement: replacement.map(Box::from),
             ..ApiError::unknown_model()
         };
         error.with_headers(|headers| {
@@ -193,7 +193,7 @@ impl ApiError {
         let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, standing.code(), message);
         let error = error.with_headers(|headers| standing.alone().describe(headers));
         ApiError {
-            retry_after_s: Some((standing.wait_s.ceil() as u64).max(1)),
+            retry_after_s: Some((standing.wait_s.ceil() as u32).max(1)),
             ..error
         }
     }
@@ -240,7 +240,7 @@ impl ApiError {
     }
 
     /// 429: too much of this project is in flight for this model, or being read.
-    pub(crate) fn too_many_in_flight(concurrency: Concurrency, retry_after_s: Option<u64>) -> ApiError {
+    pub(crate) fn too_many_in_flight(concurrency: Concurrency, retry_after_s: Option<u32>) -> ApiError {
         let message = "Concurrency limit reached for requests";
         let error = ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -259,13 +259,13 @@ impl ApiError {
         let message = "The server had an error while processing your request";
         let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message);
         ApiError {
-            detail: Some(detail.into()),
+            detail: Some(detail.into().into_boxed_str()),
             ..error
         }
     }
 
     /// 503: the queue is full or no engine is up. `code` tells which.
-    pub(crate) fn overloaded(code: &'static str, retry_after_s: Option<u64>) -> ApiError {
+    pub(crate) fn overloaded(code: &'static str, retry_after_s: Option<u32>) -> ApiError {
         let message = "The engine is currently overloaded, please try again later";
         ApiError {
             retry_after_s,
@@ -274,7 +274,7 @@ impl ApiError {
     }
 
     /// What the upstream said. `retry_after_s` is for the case of a full queue.
-    pub(crate) fn from_inference(error: InferenceError, retry_after_s: Option<u64>) -> ApiError {
+    pub(crate) fn from_inference(error: InferenceError, retry_after_s: Option<u32>) -> ApiError {
         match error {
             InferenceError::UnknownModel { .. } => ApiError::unknown_model(),
             InferenceError::Invalid(invalid) => invalid.into(),
@@ -303,7 +303,7 @@ impl ApiError {
     /// With this for the log.
     pub(crate) fn with_detail(self, detail: String) -> ApiError {
         ApiError {
-            detail: Some(detail),
+            detail: Some(detail.into_boxed_str()),
             ..self
         }
     }
@@ -322,7 +322,7 @@ impl ApiError {
     pub(crate) fn logged(&self) -> LoggedError {
         LoggedError {
             code: self.code,
-            detail: self.detail.clone(),
+            detail: self.detail.as_deref().map(str::to_owned),
         }
     }
 }

@@ -12,9 +12,11 @@
 //! With `Int8`, keys and values are widened to `f32` as they are multiplied; a score is multiplied with its key's scale
 //! once, and a weight with its value's, so the inner loops are those of the other types and only bytes are fewer.
 
+mod slots;
+
 use std::sync::{Mutex, PoisonError};
 
-use bytemuck::Pod;
+use slots::{Bf16, F32, Int8, SlotFormat, numbers_and_scales};
 
 use crate::kv_cache::{KvCache, KvType, PAGE_GROUPS, PAGE_TOKENS, PageId};
 use crate::pool::{Pool, SharedSlice};
@@ -311,88 +313,6 @@ impl simd::Task for Pass<'_> {
             }
         }
     }
-}
-
-/// How a slot's bytes are read; the layouts are in [`kv_cache`](crate::kv_cache).
-trait SlotFormat {
-    /// Two dimensions of 16 keys.
-    type KeyLine: Pod;
-    /// 16 dimensions of one value or two.
-    type ValueLine: Pod;
-    /// Whether 64 scales stand behind the keys, and behind the values.
-    const SCALED: bool = false;
-    fn keys<V: Lanes>(line: &Self::KeyLine) -> (V, V);
-    /// Chunk `chunk` of tokens `2 pair` and `2 pair + 1`.
-    fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V);
-}
-
-struct F32;
-
-impl SlotFormat for F32 {
-    type KeyLine = [[f32; LANES]; 2];
-    type ValueLine = [f32; LANES];
-
-    #[inline(always)]
-    fn keys<V: Lanes>(line: &Self::KeyLine) -> (V, V) {
-        (V::load(&line[0]), V::load(&line[1]))
-    }
-
-    #[inline(always)]
-    fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V) {
-        let first = 2 * pair * n_chunks + chunk;
-        (V::load(&lines[first]), V::load(&lines[first + n_chunks]))
-    }
-}
-
-struct Bf16;
-
-impl SlotFormat for Bf16 {
-    type KeyLine = [u32; LANES];
-    type ValueLine = [u32; LANES];
-
-    #[inline(always)]
-    fn keys<V: Lanes>(line: &Self::KeyLine) -> (V, V) {
-        V::load_bf16_pairs(line)
-    }
-
-    #[inline(always)]
-    fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V) {
-        V::load_bf16_pairs(&lines[pair * n_chunks + chunk])
-    }
-}
-
-struct Int8;
-
-impl SlotFormat for Int8 {
-    type KeyLine = [[i8; LANES]; 2];
-    type ValueLine = [i8; LANES];
-    const SCALED: bool = true;
-
-    #[inline(always)]
-    fn keys<V: Lanes>(line: &Self::KeyLine) -> (V, V) {
-        (V::load_bytes(&line[0]), V::load_bytes(&line[1]))
-    }
-
-    #[inline(always)]
-    fn values<V: Lanes>(lines: &[Self::ValueLine], n_chunks: usize, pair: usize, chunk: usize) -> (V, V) {
-        let first = 2 * pair * n_chunks + chunk;
-        (
-            V::load_bytes(&lines[first]),
-            V::load_bytes(&lines[first + n_chunks]),
-        )
-    }
-}
-
-/// Numbers and scales of the keys or the values of a slot. Without scales there are none.
-#[inline(always)]
-fn numbers_and_scales<S: SlotFormat, L: Pod>(half: &[u8]) -> (&[L], &[f32]) {
-    let n_scale_bytes = if S::SCALED {
-        PAGE_TOKENS * size_of::<f32>()
-    } else {
-        0
-    };
-    let (numbers, scales) = half.split_at(half.len() - n_scale_bytes);
-    (bytemuck::cast_slice(numbers), bytemuck::cast_slice(scales))
 }
 
 /// The rows of the next tile, `n_left` being left: as many as the registers hold, of the few numbers that

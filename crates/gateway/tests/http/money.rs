@@ -435,28 +435,9 @@ async fn management_needs_its_scope_and_an_operator() {
     }
 }
 
-#[tokio::test]
-async fn a_team_is_managed_from_its_making_to_its_bill() {
-    let server = TestServer::start(Scripted::saying(&["x"])).await;
-    let admin = KeyRequest {
-        name: "admin".into(),
-        terms: KeyTerms {
-            scopes: KeyScope::ALL.to_vec(),
-            ..KeyTerms::default()
-        },
-        ..KeyRequest::default()
-    };
-    let admin = server.accounts.create_key("test", &admin).await.expect("made");
-    let ask = async |method: &str, path: &str, body: Value| {
-        let mut call = Call::new(method, path).key(admin.secret.expose());
-        if !body.is_null() {
-            call = call
-                .header("content-type", "application/json")
-                .body(body.to_string());
-        }
-        call.send(server.at).await
-    };
-    let steps = [
+/// Calls that make a team with a project, and those beside them that are refused.
+fn making_a_team() -> Vec<(&'static str, &'static str, Value, u16)> {
+    vec![
         (
             "POST",
             "/api/v1/teams",
@@ -478,6 +459,12 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
             404,
         ),
         ("POST", "/api/v1/teams/acme/projects", json!({"name": "bot"}), 200),
+    ]
+}
+
+/// Calls that give it prices, credit, a cap and a catalogue.
+fn giving_it_money() -> Vec<(&'static str, &'static str, Value, u16)> {
+    vec![
         (
             "PUT",
             "/api/v1/teams/acme/projects/bot/limits",
@@ -514,8 +501,31 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
             json!({"id": MODEL, "title": "Test"}),
             204,
         ),
-    ];
-    for (method, path, body, status) in steps {
+    ]
+}
+
+#[tokio::test]
+async fn a_team_is_managed_from_its_making_to_its_bill() {
+    let server = TestServer::start(Scripted::saying(&["x"])).await;
+    let admin = KeyRequest {
+        name: "admin".into(),
+        terms: KeyTerms {
+            scopes: KeyScope::ALL.to_vec(),
+            ..KeyTerms::default()
+        },
+        ..KeyRequest::default()
+    };
+    let admin = server.accounts.create_key("test", &admin).await.expect("made");
+    let ask = async |method: &str, path: &str, body: Value| {
+        let mut call = Call::new(method, path).key(admin.secret.expose());
+        if !body.is_null() {
+            call = call
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        call.send(server.at).await
+    };
+    for (method, path, body, status) in [making_a_team(), giving_it_money()].concat() {
         let reply = ask(method, path, body).await;
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
     }
@@ -532,7 +542,7 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
     let credit = ask("GET", "/api/v1/teams/acme/credit", Value::Null).await.json();
     assert_eq!(
         (&credit["credit_usd"], &credit["spent_usd"]),
-        (&json!("5.00"), &json!("0.0000075"))
+        (&json!("5.00"), &json!("0.000009"))
     );
     let usage = ask("GET", "/api/v1/teams/acme/usage?by=project,model", Value::Null)
         .await

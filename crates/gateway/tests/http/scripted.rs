@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokenmill_inference::{
-    Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, Request, Started, Upstream,
-    UpstreamStats, Usage, WorstCase,
+    Draft, Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, PaidBy, Request,
+    Started, Upstream, UpstreamStats, Usage, WorstCase,
 };
 use tokio::sync::watch;
 
@@ -32,7 +32,7 @@ pub(crate) struct Scripted {
     pub(crate) n_live: Arc<AtomicUsize>,
     pub(crate) is_up: AtomicBool,
     /// Every request, in order.
-    pub(crate) requests: Mutex<Vec<Request>>,
+    pub(crate) requests: Mutex<Vec<Draft>>,
 }
 
 impl Scripted {
@@ -129,13 +129,18 @@ impl Upstream for Scripted {
     fn start(&self, request: Request) -> BoxFuture<'_, Result<EventStream, InferenceError>> {
         let steps = (self.script)(&request);
         let paid_by = request.paid_by.clone();
+        // Without its payer: what is held for a request comes back when the last one goes.
+        let kept = Draft {
+            paid_by: PaidBy::default(),
+            ..Draft::clone(&request)
+        };
         let worst = WorstCase {
             n_prompt: 7,
             max_tokens: request.max_tokens.map_or(4089, u64::from),
             n_choices: request.n,
             is_max_set: request.max_tokens.is_some(),
         };
-        self.requests.lock().expect("not poisoned").push(request);
+        self.requests.lock().expect("not poisoned").push(kept);
         self.n_live.fetch_add(1, Ordering::SeqCst);
         let live = Live(self.n_live.clone());
         Box::pin(async move {

@@ -1,8 +1,8 @@
 //! `tokenmill credit`: what a team has paid, was given, and has left.
 
 use clap::{Arg, ArgMatches, Command};
-use serde_json::json;
-use tokenmill_accounts::{CreditKind, CreditRequest, Nanos, Timestamp};
+use serde_json::{Value, json};
+use tokenmill_accounts::{Accounts, Balance, CreditInfo, CreditKind, CreditRequest, Nanos, Timestamp};
 
 use super::table::Table;
 use super::teams::{accounts, finished, named, refused, text};
@@ -69,38 +69,64 @@ pub(super) fn day(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_day(text).ok_or_else(|| "write a day as in 2026-12-31".to_owned())
 }
 
-pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
-    let (name, matches) = matches.subcommand().unwrap_or(("", matches));
-    block_on(async {
-        let accounts = accounts(matches).await?;
-        let team = text(matches, "team");
-        if name != "show" {
-            let amount = matches.get_one::<Nanos>("amount").copied().unwrap_or_default();
-            let (reference, note) = (text(matches, "reference"), text(matches, "note"));
+/// What `credit grant`, `purchase` and `refund` do before the account is shown.
+async fn change(accounts: &Accounts, name: &str, team: &str, matches: &ArgMatches) -> Result<(), Failure> {
+    let amount = || matches.get_one::<Nanos>("amount").copied().unwrap_or_default();
+    let (reference, note) = (|| text(matches, "reference"), || text(matches, "note"));
+    let changed = match name {
+        "show" => return Ok(()),
+        "refund" => {
+            accounts
+                .refund_credit(ACTOR, team, amount(), reference(), note())
+                .await
+        }
+        _ => {
             let kind = if name == "grant" {
                 CreditKind::Grant
             } else {
                 CreditKind::Purchase
             };
-            let changed = if name == "refund" {
-                accounts.refund_credit(ACTOR, team, amount, reference, note).await
-            } else {
-                let expires_at = matches
-                    .try_get_one::<Timestamp>("expires")
-                    .ok()
-                    .flatten()
-                    .copied();
-                let request = CreditRequest {
-                    kind,
-                    amount,
-                    reference: reference.to_owned(),
-                    note: note.to_owned(),
-                    expires_at,
-                };
-                accounts.add_credit(ACTOR, team, &request).await
+            let expires_at = matches
+                .try_get_one::<Timestamp>("expires")
+                .ok()
+                .flatten()
+                .copied();
+            let request = CreditRequest {
+                kind,
+                amount: amount(),
+                reference: reference().to_owned(),
+                note: note().to_owned(),
+                expires_at,
             };
-            changed.map_err(refused)?;
+            accounts.add_credit(ACTOR, team, &request).await
         }
+    };
+    changed.map(drop).map_err(refused)
+}
+
+fn as_json(balance: &Balance, entries: &[CreditInfo]) -> Value {
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "at": entry.at.as_secs(), "kind": entry.kind, "amount_usd": entry.amount.to_string(),
+                "reference": entry.reference, "note": entry.note,
+                "expires_at": entry.expires_at.map(Timestamp::as_secs),
+            })
+        })
+        .collect();
+    json!({
+        "credit_usd": balance.credit.to_string(), "spent_usd": balance.spent.to_string(),
+        "left_usd": balance.left().to_string(), "held_usd": balance.lent.to_string(), "entries": entries,
+    })
+}
+
+pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> {
+    let (name, matches) = matches.subcommand().unwrap_or(("", matches));
+    block_on(async {
+        let accounts = accounts(matches).await?;
+        let team = text(matches, "team");
+        change(&accounts, name, team, matches).await?;
         accounts
             .expire_credit()
             .await
@@ -108,21 +134,7 @@ pub(super) fn run(matches: &ArgMatches, out: Output<'_>) -> Result<(), Failure> 
         let (balance, entries) = accounts.credit(team, MAX_SHOWN).await.map_err(refused)?;
         accounts.close().await;
         if matches.get_flag("json") {
-            let entries: Vec<_> = entries
-                .iter()
-                .map(|entry| {
-                    json!({
-                        "at": entry.at.as_secs(), "kind": entry.kind, "amount_usd": entry.amount.to_string(),
-                        "reference": entry.reference, "note": entry.note,
-                        "expires_at": entry.expires_at.map(Timestamp::as_secs),
-                    })
-                })
-                .collect();
-            let shown = json!({
-                "credit_usd": balance.credit.to_string(), "spent_usd": balance.spent.to_string(),
-                "left_usd": balance.left().to_string(), "held_usd": balance.lent.to_string(), "entries": entries,
-            });
-            return Ok(writeln!(out, "{shown:#}")?);
+            return Ok(writeln!(out, "{:#}", as_json(&balance, &entries))?);
         }
         let (credit, spent, left) = (balance.credit, balance.spent, balance.left());
         writeln!(

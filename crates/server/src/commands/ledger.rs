@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
-use tokenmill_accounts::{GroupBy, Period, Timestamp, UsageQuery, UsageRow};
+use tokenmill_accounts::{GroupBy, Period, Timestamp, UsageQuery, UsageRow, Verified};
 
 use super::credit::day;
 use super::table::Table;
@@ -216,30 +216,34 @@ pub(super) fn run_ledger(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
         }
         let found = accounts.verify().await.map_err(failed)?;
         accounts.close().await;
-        if matches.get_flag("json") {
-            let shown = json!({
-                "teams": found.n_teams, "usage": found.n_usage, "entries": found.n_entries, "audit": found.n_audit,
-                "cost_usd": found.cost.to_string(), "n_faults": found.n_faults, "faults": found.faults,
-            });
-            writeln!(out, "{shown:#}")?;
-        } else {
-            let (usage, entries, audit) = (found.n_usage, found.n_entries, found.n_audit);
-            writeln!(
-                out,
-                "{} teams, {usage} requests for {} USD, {entries} changes of credit, {audit} administrative changes",
-                found.n_teams, found.cost
-            )?;
-            for fault in &found.faults {
-                writeln!(out, "FAULT: {fault}")?;
-            }
-        }
-        match found.n_faults {
-            0 => Ok(()),
-            n => Err(Failure::new(format!(
-                "the ledger is not what was written: {n} faults"
-            ))),
-        }
+        write_verdict(&found, matches.get_flag("json"), out)
     })
+}
+
+fn write_verdict(found: &Verified, as_json: bool, out: Output<'_>) -> Result<(), Failure> {
+    if as_json {
+        let shown = json!({
+            "teams": found.n_teams, "usage": found.n_usage, "entries": found.n_entries, "audit": found.n_audit,
+            "cost_usd": found.cost.to_string(), "n_faults": found.n_faults, "faults": found.faults,
+        });
+        writeln!(out, "{shown:#}")?;
+    } else {
+        let (usage, entries, audit) = (found.n_usage, found.n_entries, found.n_audit);
+        writeln!(
+            out,
+            "{} teams, {usage} requests for {} USD, {entries} changes of credit, {audit} administrative changes",
+            found.n_teams, found.cost
+        )?;
+        for fault in &found.faults {
+            writeln!(out, "FAULT: {fault}")?;
+        }
+    }
+    match found.n_faults {
+        0 => Ok(()),
+        n => Err(Failure::new(format!(
+            "the ledger is not what was written: {n} faults"
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(super) async fn list(managing: Managing) -> Answer {
     check_scope(&managing.caller, KeyScope::Admin)?;
     let keys = managing.app.accounts.list_keys().await.map_err(failed)?;
     let is_seen = |key: &&KeyInfo| managing.is_operator || key.person == managing.caller.person.name;
-    ok(listed(keys.iter().filter(is_seen).map(shown).collect()))
+    ok(listed(keys.iter().filter(is_seen).map(shown)))
 }
 
 #[derive(Deserialize)]

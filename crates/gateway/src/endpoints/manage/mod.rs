@@ -304,8 +304,8 @@ fn named<T>(param: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result
     })
 }
 
-fn list(data: Vec<Value>) -> Value {
-    json!({"object": "list", "data": data})
+fn list(data: impl Iterator<Item = Value>) -> Value {
+    json!({"object": "list", "data": data.collect::<Vec<_>>()})
 }
 
 fn content_type(headers: &mut HeaderMap, value: &'static str) {

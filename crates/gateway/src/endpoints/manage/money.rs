@@ -90,7 +90,7 @@ pub(super) async fn caps(managing: Managing) -> Answer {
             "spent_usd": cap.spent.to_string(),
         })
     };
-    ok(list(caps.iter().map(cap).collect()))
+    ok(list(caps.iter().map(cap)))
 }
 
 #[derive(Deserialize)]
@@ -126,7 +126,7 @@ pub(super) async fn prices(managing: Managing) -> Answer {
             "valid_from": info.valid_from.as_secs(),
         })
     };
-    ok(list(prices.iter().map(price).collect()))
+    ok(list(prices.iter().map(price)))
 }
 
 #[derive(Deserialize)]

@@ -63,7 +63,7 @@ pub(super) async fn usage(Path(team): Parts<String>, managing: Managing) -> Answ
         content_type(response.headers_mut(), "text/csv; charset=utf-8");
         return Ok(response);
     }
-    ok(list(rows.iter().map(|row| object(&query, row)).collect()))
+    ok(list(rows.iter().map(|row| object(&query, row))))
 }
 
 fn numbers(row: &UsageRow) -> [Value; 5] {
@@ -119,7 +119,7 @@ pub(super) async fn catalogue(managing: Managing) -> Answer {
         shown["stage"] = json!(entry.stage(now));
         shown
     };
-    ok(list(catalogue.models().map(entry).collect()))
+    ok(list(catalogue.models().map(entry)))
 }
 
 pub(super) async fn set_model(managing: Managing) -> Answer {
@@ -138,7 +138,7 @@ pub(super) async fn audit(managing: Managing) -> Answer {
             "target": change.target, "detail": serde_json::from_str::<Value>(&change.detail).unwrap_or_default(),
         })
     };
-    ok(list(changes.iter().map(change).collect()))
+    ok(list(changes.iter().map(change)))
 }
 
 pub(super) async fn verify(managing: Managing) -> Answer {

@@ -25,7 +25,7 @@ pub(super) async fn list(managing: Managing) -> Answer {
             "created_at": team.created_at.as_secs(),
         })
     };
-    ok(listed(teams.iter().map(team).collect()))
+    ok(listed(teams.iter().map(team)))
 }
 
 pub(super) async fn create(managing: Managing) -> Answer {
@@ -78,7 +78,7 @@ pub(super) async fn members(Path(team): Parts<String>, managing: Managing) -> An
     managing.team_member(&team, KeyScope::Admin).await?;
     let members = managing.app.accounts.members(&team).await.map_err(refused)?;
     let member = |member: &tokenmill_accounts::MemberInfo| json!({"person": member.person, "role": member.role, "operator": member.is_operator});
-    ok(listed(members.iter().map(member).collect()))
+    ok(listed(members.iter().map(member)))
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub(super) async fn projects(Path(team): Parts<String>, managing: Managing) -> A
             "created_at": project.created_at.as_secs(),
         })
     };
-    ok(listed(projects.iter().map(project).collect()))
+    ok(listed(projects.iter().map(project)))
 }
 
 #[derive(Deserialize)]
