@@ -269,7 +269,9 @@ impl CallWriter<'_> {
                 if self.compiler.is_special_mark(form.close) {
                     self.on_lines("/(?s:.+)/?", line, form.close)
                 } else {
-                    up_to(self.lark, line, &format!("{line}{}", form.close))
+                    // The mark alone ends the value, as it does for whoever reads it: the line feed that should stand
+                    // before it is the value's own text to the grammar.
+                    up_to(self.lark, line, form.close)
                 }
             }
             _ => {
