@@ -44,8 +44,8 @@ impl MappedFile {
         self.map.as_deref().unwrap_or_default()
     }
 
-    /// Reads the bytes from `at` into `buffer`, without touching the mapping: a page that is read once is cheaper to copy
-    /// than to map, and a file that was cut short meanwhile is an error here instead of the end of the process.
+    /// Reads the bytes from `at` into `buffer`, without touching the mapping: a file that was cut short meanwhile is an
+    /// error here instead of the end of the process.
     ///
     /// # Errors
     /// The file ends before, or cannot be read.

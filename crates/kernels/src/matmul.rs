@@ -95,8 +95,8 @@ enum Source<'a> {
     Memory(&'a [u8]),
     /// A file, and where in it the weights begin.
     ///
-    /// Read, not mapped: mapping, faulting in and unmapping pages of 4 KiB took 0.5 s/GB of the system's time, copying
-    /// takes 0.1.
+    /// Read, not mapped, so that a file cut short meanwhile is an error and not the end of the process. As fast: 2.15 s
+    /// for 4.9 GB where mapping took 1.99 to 4.2 (two rounds each).
     File(&'a MappedFile, usize),
 }
 

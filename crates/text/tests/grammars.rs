@@ -60,7 +60,7 @@ fn towards_an_end(tokenizer: &Tokenizer, text: &[u8], allowed: &[u32]) -> Vec<u3
         let bytes = tokenizer.token_bytes(*id).unwrap_or_default();
         !bytes.is_empty()
             && ENDS.iter().zip(missing).any(|(end, missing)| {
-                Some(end.len() - missing.len()) == furthest && missing.starts_with(&bytes)
+                Some(end.len() - missing.len()) == furthest && missing.starts_with(bytes)
             })
     };
     allowed.iter().copied().filter(goes_on).collect()
