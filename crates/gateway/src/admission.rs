@@ -18,6 +18,9 @@ use crate::error::ApiError;
 use crate::observe::Record;
 use crate::serve::Peer;
 
+/// The key, as Anthropic's clients send it.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Names who pays: `team/project`.
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 
@@ -85,8 +88,20 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError
         .map_err(|error| refuse(&error))
 }
 
-/// What stands behind `Bearer`; empty where the header is missing.
+/// What stands behind `Bearer`, or in the header of Anthropic's clients; empty where there is neither. Both may be there
+/// when they agree.
 fn presented_key(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let malformed = || ApiError::unauthorized("invalid_api_key");
+    let bare = single(headers, &API_KEY).map_err(|()| malformed())?;
+    let bare = bare.map(str::trim).filter(|key| !key.is_empty());
+    match (bearer_key(headers)?, bare) {
+        ("", Some(bare)) => Ok(bare),
+        (bearer, Some(bare)) if bearer != bare => Err(malformed()),
+        (bearer, _) => Ok(bearer),
+    }
+}
+
+fn bearer_key(headers: &HeaderMap) -> Result<&str, ApiError> {
     let malformed = || ApiError::unauthorized("invalid_api_key");
     let value = single(headers, &header::AUTHORIZATION).map_err(|()| malformed())?;
     let Some(value) = value else { return Ok("") };
@@ -344,5 +359,28 @@ mod tests {
         assert_eq!(read(&["Basic abc"]), Err("invalid_api_key"));
         assert_eq!(read(&["abc"]), Err("invalid_api_key"));
         assert_eq!(read(&["Bearer a", "Bearer b"]), Err("invalid_api_key"));
+    }
+
+    #[test]
+    fn a_key_may_stand_in_anthropics_header() {
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            presented_key(&headers)
+                .map(str::to_owned)
+                .map_err(|error| error.code)
+        };
+        assert_eq!(read(&[("x-api-key", " abc ")]), Ok("abc".to_owned()));
+        assert_eq!(read(&[("x-api-key", "")]), Ok(String::new()));
+        let both = |bare| read(&[("authorization", "Bearer abc"), ("x-api-key", bare)]);
+        assert_eq!(both("abc"), Ok("abc".to_owned()));
+        assert_eq!(both(""), Ok("abc".to_owned()));
+        assert_eq!(both("abd"), Err("invalid_api_key"), "a guess at who asks");
+        assert_eq!(
+            read(&[("x-api-key", "a"), ("x-api-key", "a")]),
+            Err("invalid_api_key")
+        );
     }
 }

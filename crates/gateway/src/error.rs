@@ -42,7 +42,13 @@ pub(crate) struct LoggedError {
 /// The wire form, also used for the error event inside a stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorBody<'a> {
+    /// Anthropic's form only.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     error: ErrorFields<'a>,
+    /// Anthropic's form only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,6 +91,21 @@ impl ApiError {
             402 => "insufficient_quota",
             429 => "rate_limit_error",
             500.. => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// Anthropic's `type`.
+    fn anthropic_kind(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 | 431 => "request_too_large",
+            429 => "rate_limit_error",
+            503 => "overloaded_error",
+            500.. => "api_error",
             _ => "invalid_request_error",
         }
     }
@@ -300,6 +321,19 @@ impl ApiError {
         }
     }
 
+    /// With the parameter by another name, where it has one.
+    pub(crate) fn renamed(self, name: &dyn Fn(&str) -> Option<String>) -> ApiError {
+        let Some(new) = self.param.as_deref().and_then(name) else {
+            return self;
+        };
+        let old = format!("'{}'", self.param.as_deref().unwrap_or_default());
+        ApiError {
+            message: self.message.replacen(&old, &format!("'{new}'"), 1),
+            param: Some(new),
+            ..self
+        }
+    }
+
     /// With this for the log.
     pub(crate) fn with_detail(self, detail: String) -> ApiError {
         ApiError {
@@ -309,14 +343,30 @@ impl ApiError {
     }
 
     pub(crate) fn body(&self) -> ErrorBody<'_> {
-        let fields = ErrorFields {
+        ErrorBody {
+            kind: None,
+            error: self.fields(self.kind()),
+            request_id: None,
+        }
+    }
+
+    /// The same in Anthropic's form, with what it leaves out: `param` and `code`.
+    pub(crate) fn anthropic_body<'a>(&'a self, request_id: &'a str) -> ErrorBody<'a> {
+        ErrorBody {
+            kind: Some("error"),
+            error: self.fields(self.anthropic_kind()),
+            request_id: Some(request_id),
+        }
+    }
+
+    fn fields(&self, kind: &'static str) -> ErrorFields<'_> {
+        ErrorFields {
             message: &self.message,
-            kind: self.kind(),
+            kind,
             param: self.param.as_deref(),
             code: self.code,
             replacement: self.replacement.as_deref(),
-        };
-        ErrorBody { error: fields }
+        }
     }
 
     pub(crate) fn logged(&self) -> LoggedError {
@@ -353,6 +403,8 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response.extensions_mut().insert(self.logged());
+        // For whoever must tell it in another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenmill_accounts::{Caller, KeyScope};
-use tokenmill_inference::{CacheScope, Draft, InferenceError, PaidBy};
+use tokenmill_inference::{CacheScope, Draft, InferenceError, PaidBy, Prompts};
 
 use crate::App;
 use crate::admission::{Permit, check_scope, wait_for_a_place_s};
@@ -69,9 +69,17 @@ pub(crate) struct Asked {
     request_id: String,
     /// From the first byte to the last, the end of service waits for the request.
     reading: Permit,
+    names: Names,
 }
 
+/// What a door calls a parameter that the waist names as OpenAI's chat does; the others stay as they are.
+type Names = Option<Box<dyn Fn(&str) -> Option<String> + Send>>;
+
 impl Call {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
     /// Reads the body, in front of whom the concurrency limit stands.
     pub(crate) async fn read<T: Send + 'static>(
         self,
@@ -104,14 +112,53 @@ impl Call {
             record,
             request_id,
             reading,
+            names: None,
         };
         Ok((body, asked))
     }
 }
 
 impl Asked {
+    /// With the door's own names for parameters, for refusals that come from behind it.
+    pub(crate) fn naming(self, name: impl Fn(&str) -> Option<String> + Send + 'static) -> Asked {
+        Asked {
+            names: Some(Box::new(name)),
+            ..self
+        }
+    }
+
+    /// The request as logs name it.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Admits whoever only wants to look at how a model reads prompts. Nothing is charged, and it counts as one
+    /// request.
+    pub(crate) async fn look(self, model: String) -> Result<Looking, ApiError> {
+        check_scope(&self.caller, KeyScope::Inference)?;
+        let offer = Offer::find(&self.app, &self.caller, &model).await?;
+        let (_, standings) = self.app.rates.admit(&self.caller).map_err(ApiError::too_often)?;
+        self.record.model(&model);
+        let mut notices = HeaderMap::new();
+        standings.describe(&mut notices);
+        offer.describe(&mut notices);
+        Ok(Looking {
+            app: self.app,
+            model,
+            names: self.names,
+            notices,
+            _reading: self.reading,
+        })
+    }
+
     /// Checks the draft, admits the request and has it taken on. `cache_salt` parts the project's cached prompts.
-    pub(crate) async fn start(self, mut draft: Draft, cache_salt: Option<&str>) -> Result<Running, ApiError> {
+    pub(crate) async fn start(mut self, draft: Draft, cache_salt: Option<&str>) -> Result<Running, ApiError> {
+        let names = self.names.take();
+        let running = self.start_unnamed(draft, cache_salt).await;
+        running.map_err(|error| renamed(error, &names))
+    }
+
+    async fn start_unnamed(self, mut draft: Draft, cache_salt: Option<&str>) -> Result<Running, ApiError> {
         let app = self.app;
         draft.id = self.request_id;
         draft.tenant = CacheScope(app.accounts.cache_scope(&self.caller.project, None));
@@ -153,6 +200,52 @@ impl Asked {
             permit,
             notices,
         })
+    }
+}
+
+fn renamed(error: ApiError, names: &Names) -> ApiError {
+    match names {
+        Some(name) => error.renamed(name),
+        None => error,
+    }
+}
+
+/// Someone who looks at how a model reads prompts.
+pub(crate) struct Looking {
+    app: Arc<App>,
+    model: String,
+    names: Names,
+    notices: HeaderMap,
+    /// The end of service waits for it.
+    _reading: Permit,
+}
+
+impl Looking {
+    /// How the model reads prompts.
+    pub(crate) fn prompts(&self) -> Result<&dyn Prompts, ApiError> {
+        self.app.models.prompts(&self.model).ok_or_else(|| {
+            let message = "'model' is served by an upstream that does not show how it reads prompts";
+            ApiError::parameter("unsupported_value", "model", message)
+        })
+    }
+
+    /// A draft as a request.
+    pub(crate) fn check(&self, draft: Draft) -> Result<tokenmill_inference::Request, ApiError> {
+        draft
+            .check()
+            .map_err(|invalid| renamed(invalid.into(), &self.names))
+    }
+
+    /// What the upstream's refusal is to the caller.
+    pub(crate) fn refuse(&self, error: InferenceError) -> ApiError {
+        renamed(refuse(&self.app, &self.model, error), &self.names)
+    }
+
+    /// One object.
+    pub(crate) fn answer(self, body: impl Serialize) -> Response {
+        let mut response = Json(body).into_response();
+        response.headers_mut().extend(self.notices);
+        response
     }
 }
 

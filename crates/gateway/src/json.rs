@@ -220,6 +220,19 @@ impl Fields {
         self.take(name).map(|value| read(value, &path)).transpose()
     }
 
+    /// An optional field that not every door has; without a row it is left for [`Fields::finish_body`] to refuse.
+    pub(crate) fn offered<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Json, &str) -> Result<T, ApiError>,
+    ) -> Result<Option<T>, ApiError> {
+        if self.has_row(name) {
+            self.optional(name, read)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// Refuses what has not been taken of a body: what has a row as not supported, all else as unknown.
     pub(crate) fn finish_body(self) -> Result<(), ApiError> {
         let rows = self.rows.unwrap_or_default();

@@ -19,6 +19,7 @@ mod rates;
 mod stream;
 mod tokens;
 
+mod dialect;
 mod error;
 
 mod body;
@@ -123,7 +124,7 @@ impl Gateway {
         }
     }
 
-    /// The whole service: observed, then headers within their limit, then drained or not, then (on most routes) a
+    /// The whole service: observed, then told in the form of the path's API, then headers within their limit, then drained or not, then (on most routes) a
     /// key, then the endpoint.
     pub fn router(&self) -> axum::Router {
         self.router_with(ServeOptions::default().max_header_bytes)
@@ -154,6 +155,7 @@ impl Gateway {
                 max_header_bytes,
                 refuse_large_headers,
             ))
+            .layer(middleware::from_fn(dialect::layer))
             .layer(middleware::from_fn_with_state(app.clone(), observe::layer))
             .with_state(app.clone())
     }

@@ -4,6 +4,7 @@
 //! document and by tests that send each row's examples; a parameter that is read without having a row panics in tests.
 //! A name without a row is unknown, and refused.
 
+pub(crate) mod anthropic;
 pub(crate) mod caching;
 pub(crate) mod conversation;
 pub(crate) mod ending;

@@ -33,6 +33,10 @@ pub(crate) trait Frames: Send + 'static {
     fn choice_finished(&mut self, choice: u32, reason: FinishReason, out: &mut SseBuffer);
     /// All is complete.
     fn finished(&mut self, usage: Usage, out: &mut SseBuffer);
+    /// Nothing has come for a while, and proxies must not take the stream for dead.
+    fn idle(&mut self, out: &mut SseBuffer) {
+        out.comment();
+    }
     /// There will be no more; the last that is written.
     fn failed(&mut self, error: &ApiError, out: &mut SseBuffer) {
         out.data(&error.body());
@@ -54,7 +58,24 @@ pub(crate) struct SseBuffer(Vec<u8>);
 impl SseBuffer {
     /// One `data:` event. JSON has no raw line ends, so one line always holds it.
     pub(crate) fn data(&mut self, value: &impl Serialize) {
+        self.line(self.0.len(), value);
+    }
+
+    /// The same with the event's name.
+    pub(crate) fn event(&mut self, name: &str, value: &impl Serialize) {
         let start = self.0.len();
+        for part in ["event: ", name, "\n"] {
+            self.raw(part);
+        }
+        self.line(start, value);
+    }
+
+    /// Nothing, for whoever waits.
+    fn comment(&mut self) {
+        self.raw(": keep-alive\n\n");
+    }
+
+    fn line(&mut self, start: usize, value: &impl Serialize) {
         self.0.extend_from_slice(b"data: ");
         if serde_json::to_writer(&mut self.0, value).is_err() {
             // Only a map with keys other than strings fails, and no wire type has one.
@@ -154,13 +175,42 @@ pub(crate) struct Folded {
 /// A whole choice.
 #[derive(Debug)]
 pub(crate) struct FoldedChoice {
+    /// In the order in which they came; no two texts or thoughts in a row.
+    pub(crate) parts: Vec<FoldedPart>,
+    /// Empty where nobody asked.
+    pub(crate) logprobs: Vec<TokenLogprob>,
+    pub(crate) reason: FinishReason,
+}
+
+/// A whole part of an answer.
+#[derive(Debug, Clone)]
+pub(crate) enum FoldedPart {
+    Reasoning(String),
+    Text(String),
+    Call(FoldedCall),
+}
+
+/// The parts of a choice by their kinds.
+#[derive(Debug, Default)]
+pub(crate) struct ByKind {
     pub(crate) text: String,
     /// Empty where the model did not think.
     pub(crate) reasoning: String,
     pub(crate) calls: Vec<FoldedCall>,
-    /// Empty where nobody asked.
-    pub(crate) logprobs: Vec<TokenLogprob>,
-    pub(crate) reason: FinishReason,
+}
+
+impl ByKind {
+    pub(crate) fn of(parts: Vec<FoldedPart>) -> ByKind {
+        let mut sorted = ByKind::default();
+        for part in parts {
+            match part {
+                FoldedPart::Reasoning(text) => sorted.reasoning.push_str(&text),
+                FoldedPart::Text(text) => sorted.text.push_str(&text),
+                FoldedPart::Call(call) => sorted.calls.push(call),
+            }
+        }
+        sorted
+    }
 }
 
 /// A whole call.
@@ -174,11 +224,37 @@ pub(crate) struct FoldedCall {
 /// A choice of which more may come.
 #[derive(Debug, Clone, Default)]
 struct OpenChoice {
-    text: String,
-    reasoning: String,
-    calls: Vec<FoldedCall>,
+    parts: Vec<FoldedPart>,
     logprobs: Vec<TokenLogprob>,
     reason: Option<FinishReason>,
+}
+
+impl OpenChoice {
+    fn text(&mut self, more: &str) {
+        match self.parts.last_mut() {
+            Some(FoldedPart::Text(text)) => text.push_str(more),
+            _ => self.parts.push(FoldedPart::Text(more.to_owned())),
+        }
+    }
+
+    fn reasoning(&mut self, more: &str) {
+        match self.parts.last_mut() {
+            Some(FoldedPart::Reasoning(text)) => text.push_str(more),
+            _ => self.parts.push(FoldedPart::Reasoning(more.to_owned())),
+        }
+    }
+
+    fn arguments(&mut self, more: &str) -> Result<(), ApiError> {
+        match self.parts.last_mut() {
+            Some(FoldedPart::Call(call)) => call.arguments.push_str(more),
+            _ => {
+                return Err(ApiError::server_error(
+                    "the upstream gave arguments without a call",
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 struct Folding {
@@ -208,19 +284,14 @@ impl Folding {
     fn add(&mut self, event: Event) -> Result<(), ApiError> {
         match event {
             Event::Started(started) => self.started = Some(started),
-            Event::Text { choice, text } => self.choice(choice)?.text.push_str(&text),
-            Event::Reasoning { choice, text } => self.choice(choice)?.reasoning.push_str(&text),
+            Event::Text { choice, text } => self.choice(choice)?.text(&text),
+            Event::Reasoning { choice, text } => self.choice(choice)?.reasoning(&text),
             Event::ToolCall { choice, id, name, .. } => {
                 let arguments = String::new();
-                self.choice(choice)?
-                    .calls
-                    .push(FoldedCall { id, name, arguments });
+                let call = FoldedCall { id, name, arguments };
+                self.choice(choice)?.parts.push(FoldedPart::Call(call));
             }
-            Event::ToolArguments { choice, text, .. } => {
-                let fault = || ApiError::server_error("the upstream gave arguments without a call");
-                let call = self.choice(choice)?.calls.last_mut().ok_or_else(fault)?;
-                call.arguments.push_str(&text);
-            }
+            Event::ToolArguments { choice, text, .. } => self.choice(choice)?.arguments(&text)?,
             Event::Logprobs { choice, tokens } => self.choice(choice)?.logprobs.extend(tokens),
             Event::ChoiceFinished { choice, reason } => self.choice(choice)?.reason = Some(reason),
             Event::Finished(usage) => self.usage = Some(usage),
@@ -231,9 +302,7 @@ impl Folding {
     fn whole(self) -> Result<Folded, ApiError> {
         let choices = self.choices.into_iter().map(|choice| {
             Some(FoldedChoice {
-                text: choice.text,
-                reasoning: choice.reasoning,
-                calls: choice.calls,
+                parts: choice.parts,
                 logprobs: choice.logprobs,
                 reason: choice.reason?,
             })
@@ -276,7 +345,7 @@ impl<F: Frames> SseWriter<F> {
         let events = self.events.as_mut()?;
         match tokio::time::timeout(self.keep_alive, events.next()).await {
             Ok(event) => self.write(event, &mut out),
-            Err(_) => out.raw(": keep-alive\n\n"),
+            Err(_) => self.frames.idle(&mut out),
         }
         // A reader that fell behind gets what has gathered in one piece.
         while out.0.len() < GATHER_BYTES {

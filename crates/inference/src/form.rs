@@ -162,6 +162,10 @@ pub struct AnswerForm {
     pub effort: Option<Effort>,
     /// At most so many tokens of thinking.
     pub max_thinking_tokens: Option<u32>,
+    /// Whether to think.
+    pub thinks: Option<bool>,
+    /// Wishes for thinking are leave to think: a model that cannot just answers, instead of refusing them.
+    pub is_thinking_optional: bool,
 }
 
 impl AnswerForm {

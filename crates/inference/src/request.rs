@@ -217,6 +217,8 @@ pub struct Draft {
     pub sampling: RequestSampling,
     /// At most so many tokens per choice, at least 1; `None` is what the context leaves.
     pub max_tokens: Option<u32>,
+    /// Where the context leaves fewer than `max_tokens`, the answer ends with the context, instead of being refused.
+    pub may_end_with_context: bool,
     /// The answer ends before the first of these, which is not part of it.
     pub stop: Vec<String>,
     /// Leaves the stop string, or the text of the stop token, at the end of the answer.
@@ -259,6 +261,7 @@ impl Draft {
             prompt,
             sampling: RequestSampling::default(),
             max_tokens: None,
+            may_end_with_context: false,
             stop: Vec::new(),
             include_stop: false,
             stop_token_ids: Vec::new(),

@@ -3,6 +3,7 @@
 mod chat_completions;
 mod health;
 mod manage;
+mod messages;
 mod metrics;
 mod models;
 
@@ -52,6 +53,26 @@ pub const ROUTES: &[Route] = &[
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         parameters: chat_completions::PARAMETERS,
         handler: || post(chat_completions::create),
+    },
+    Route {
+        path: "/v1/messages",
+        method: "POST",
+        access: Access::Key,
+        summary: "The next message of a conversation, as Anthropic's clients ask for it",
+        example: Some(
+            r#"{"model":"MODEL","max_tokens":64,"messages":[{"role":"user","content":"Tell me a joke."}]}"#,
+        ),
+        parameters: messages::PARAMETERS,
+        handler: || post(messages::create),
+    },
+    Route {
+        path: "/v1/messages/count_tokens",
+        method: "POST",
+        access: Access::Key,
+        summary: "How many tokens such a request's prompt has",
+        example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
+        parameters: messages::COUNT_PARAMETERS,
+        handler: || post(messages::count_tokens),
     },
     Route {
         path: "/v1/models",

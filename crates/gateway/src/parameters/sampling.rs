@@ -100,9 +100,9 @@ pub(crate) const ROWS: Group = &[
     },
 ];
 
-/// Reads the group.
+/// Reads those of the group that the body's table has.
 pub(crate) fn read(fields: &mut Fields) -> Result<RequestSampling, ApiError> {
-    let mut number = |name| fields.optional(name, |value, path| value.number(path));
+    let mut number = |name| fields.offered(name, |value, path| value.number(path));
     Ok(RequestSampling {
         temperature: number("temperature")?,
         top_p: number("top_p")?,
@@ -110,9 +110,9 @@ pub(crate) fn read(fields: &mut Fields) -> Result<RequestSampling, ApiError> {
         presence_penalty: number("presence_penalty")?,
         frequency_penalty: number("frequency_penalty")?,
         repetition_penalty: number("repetition_penalty")?,
-        top_k: fields.optional("top_k", |value, path| top_k(&value, path))?,
-        logit_bias: fields.optional("logit_bias", logit_bias)?.unwrap_or_default(),
-        seed: fields.optional("seed", |value, path| seed(&value, path))?,
+        top_k: fields.offered("top_k", |value, path| top_k(&value, path))?,
+        logit_bias: fields.offered("logit_bias", logit_bias)?.unwrap_or_default(),
+        seed: fields.offered("seed", |value, path| seed(&value, path))?,
     })
 }
 

@@ -216,7 +216,8 @@ pub(crate) fn check(fields: &mut Fields) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn one_of(value: &Json, path: &str, values: &[&str]) -> Result<(), ApiError> {
+/// One of these values, each a JSON text.
+pub(crate) fn one_of(value: &Json, path: &str, values: &[&str]) -> Result<(), ApiError> {
     let is_taken = |text: &&str| Json::parse(text.as_bytes()).is_ok_and(|taken| taken == *value);
     if values.iter().any(is_taken) {
         return Ok(());

@@ -57,6 +57,12 @@ impl Reply {
             .collect()
     }
 
+    /// The events of a stream that has no `[DONE]`.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let event = |line: &String| serde_json::from_str(line).expect("an event is JSON");
+        self.data().iter().map(event).collect()
+    }
+
     /// The chunks of a stream that ended with `[DONE]`.
     pub(crate) fn chunks(&self) -> Vec<Value> {
         let mut data = self.data();

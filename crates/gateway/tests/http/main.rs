@@ -2,6 +2,7 @@
 //! upstream or the real engine on a model without weights.
 
 mod client;
+mod doors;
 mod local_model;
 mod scripted;
 mod server;
@@ -10,6 +11,7 @@ mod wishes;
 mod answers;
 mod limits;
 mod local;
+mod messages;
 mod money;
 mod parameters;
 mod refusals;

@@ -7,6 +7,7 @@ use tokenmill_gateway::{Access, ROUTES, Route};
 use tokenmill_inference::InferenceError;
 
 use crate::client::Call;
+use crate::doors::{answering, pieces, streamed, whole};
 use crate::scripted::{Scripted, Step, started};
 use crate::server::{TestServer, eventually};
 
@@ -106,36 +107,19 @@ async fn an_unknown_field_is_refused_by_name() {
 #[tokio::test]
 async fn folded_equals_streamed() {
     let server = TestServer::start(Scripted::saying(&["one ", "two ", "three"])).await;
-    for (route, mut body) in with_body() {
-        let whole = Call::post(route.path, &body)
-            .key(&server.key)
-            .send(server.at)
-            .await
-            .json();
-        body["stream"] = json!(true);
-        body["stream_options"] = json!({"include_usage": true});
-        let chunks = Call::post(route.path, &body)
-            .key(&server.key)
-            .send(server.at)
-            .await
-            .chunks();
-        let delta = |chunk: &Value| {
-            chunk["choices"][0]["delta"]["content"]
-                .as_str()
-                .unwrap_or("")
-                .to_owned()
+    for route in answering() {
+        let body = body(route.example.expect("an example"));
+        let ask = async |body: Value| {
+            Call::post(route.path, &body)
+                .key(&server.key)
+                .send(server.at)
+                .await
         };
-        let joined: String = chunks.iter().map(delta).collect();
-        assert_eq!(whole["choices"][0]["message"]["content"], joined.as_str());
-        let reasons: Vec<_> = chunks
-            .iter()
-            .map(|chunk| &chunk["choices"][0]["finish_reason"])
-            .collect();
-        let n_finish = reasons.iter().filter(|reason| reason.is_string()).count();
-        assert_eq!(n_finish, 1, "exactly one finish chunk: {reasons:?}");
-        assert!(reasons.contains(&&whole["choices"][0]["finish_reason"]));
-        assert_eq!(chunks.last().expect("a chunk")["usage"], whole["usage"]);
-        assert_eq!(chunks[0]["system_fingerprint"], whole["system_fingerprint"]);
+        let folded = whole(route, &ask(body.clone()).await.json());
+        let stream = ask(streamed(route, body)).await;
+        assert_eq!(folded, pieces(route, &stream), "{}", route.path);
+        assert_eq!(folded.text, "one two three", "{}", route.path);
+        assert!(folded.usage.is_object(), "{}", route.path);
     }
 }
 
@@ -163,7 +147,8 @@ async fn a_failed_engine_is_not_ready() {
 async fn leaving_cancels() {
     let upstream = Scripted::new(|_| Ok(vec![started(), Step::Hang]));
     let server = TestServer::start(upstream.clone()).await;
-    for (route, body) in with_body() {
+    for route in answering() {
+        let body = body(route.example.expect("an example"));
         let connection = Call::post(route.path, &body)
             .key(&server.key)
             .open(server.at)

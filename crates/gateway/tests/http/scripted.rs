@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokenmill_inference::{
-    Draft, Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, PaidBy, Request,
-    Started, Upstream, UpstreamStats, Usage, WorstCase,
+    Draft, Event, EventStream, FinishReason, InferenceError, ModelCard, NotAdmitted, PaidBy, Prompt, Prompts,
+    Request, Started, TokenText, Upstream, UpstreamStats, Usage, WorstCase,
 };
 use tokio::sync::watch;
 
@@ -176,6 +177,10 @@ impl Upstream for Scripted {
         })
     }
 
+    fn prompts(&self, _model: &str) -> Option<&dyn Prompts> {
+        Some(self)
+    }
+
     fn is_up(&self) -> bool {
         self.is_up.load(Ordering::SeqCst)
     }
@@ -187,4 +192,54 @@ impl Upstream for Scripted {
             ..UpstreamStats::default()
         })
     }
+}
+
+/// A token for each byte, and a line for each message.
+impl Prompts for Scripted {
+    fn tokens(&self, request: Request) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>> {
+        let tokens = match &request.prompt {
+            Prompt::Tokens(tokens) => tokens.clone(),
+            prompt => bytes(&shown(prompt)),
+        };
+        async move { Ok(tokens) }.boxed()
+    }
+
+    fn rendered(&self, request: Request) -> BoxFuture<'_, Result<String, InferenceError>> {
+        async move { Ok(shown(&request.prompt)) }.boxed()
+    }
+
+    fn plain_tokens(&self, text: String) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>> {
+        async move { Ok(bytes(&text)) }.boxed()
+    }
+
+    fn token_texts(&self, tokens: &[u32]) -> Result<Vec<TokenText>, InferenceError> {
+        let text = |&id: &u32| TokenText {
+            id,
+            bytes: vec![id as u8],
+        };
+        Ok(tokens.iter().map(text).collect())
+    }
+
+    fn text(&self, tokens: &[u32]) -> Result<String, InferenceError> {
+        let bytes: Vec<u8> = tokens.iter().map(|&id| id as u8).collect();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+fn shown(prompt: &Prompt) -> String {
+    match prompt {
+        Prompt::Conversation(conversation) => {
+            let lines = conversation
+                .messages
+                .iter()
+                .map(|message| message.content.as_str());
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        Prompt::Text(text) => text.clone(),
+        Prompt::Tokens(_) => String::new(),
+    }
+}
+
+fn bytes(text: &str) -> Vec<u32> {
+    text.bytes().map(u32::from).collect()
 }

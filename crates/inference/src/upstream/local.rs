@@ -282,7 +282,11 @@ impl LocalUpstream {
     /// What the caller asked for, or what the context leaves.
     fn max_tokens(&self, request: &Request, n_prompt: usize) -> Result<usize, InferenceError> {
         let n_left = self.n_context.saturating_sub(n_prompt);
-        let n_completion = request.max_tokens.map_or(n_left.max(1), |asked| asked as usize);
+        let asked = request.max_tokens.map_or(usize::MAX, |asked| asked as usize);
+        let n_completion = match request.max_tokens {
+            Some(_) if !request.may_end_with_context => asked,
+            _ => asked.min(n_left.max(1)),
+        };
         if n_completion > n_left {
             let n_context = self.n_context;
             return Err(InferenceError::ContextLengthExceeded {

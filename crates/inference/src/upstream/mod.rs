@@ -5,7 +5,7 @@ pub mod local;
 use futures::future::BoxFuture;
 
 use crate::event::{EventStream, InferenceError, TokenText};
-use crate::request::{Conversation, Prompt, Request};
+use crate::request::Request;
 
 /// One that answers requests for the models that it serves.
 pub trait Upstream: Send + Sync {
@@ -34,11 +34,11 @@ pub trait Upstream: Send + Sync {
 
 /// How a model reads prompts, for callers who want to look at it or count.
 pub trait Prompts: Send + Sync {
-    /// The token ids of a prompt, exactly as a request with this prompt would give them to the model.
-    fn tokens(&self, prompt: Prompt) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>>;
+    /// The token ids of a request's prompt, exactly as its answer would go on from them.
+    fn tokens(&self, request: Request) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>>;
 
-    /// A conversation in the model's own form.
-    fn rendered(&self, conversation: Conversation) -> BoxFuture<'_, Result<String, InferenceError>>;
+    /// A request's prompt in the model's own form.
+    fn rendered(&self, request: Request) -> BoxFuture<'_, Result<String, InferenceError>>;
 
     /// The token ids of a plain text, in which the names of special tokens are plain text, too; and with nothing put
     /// before it.

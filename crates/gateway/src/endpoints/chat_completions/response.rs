@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
 
-use crate::stream::{CallHead, FoldedCall, FoldedChoice};
+use crate::stream::{ByKind, CallHead, FoldedCall, FoldedChoice};
 use crate::tokens::Logprob;
 
 /// What stands in every object of one answer.
@@ -61,7 +61,12 @@ struct WholeFunction {
 }
 
 impl AssistantMessage {
-    fn new(text: String, reasoning: String, calls: Vec<FoldedCall>) -> AssistantMessage {
+    fn new(parts: ByKind) -> AssistantMessage {
+        let ByKind {
+            text,
+            reasoning,
+            calls,
+        } = parts;
         let call = |call: FoldedCall| WholeCall {
             id: call.id,
             kind: "function",
@@ -85,7 +90,7 @@ impl Completion {
         let choice = |(index, choice): (usize, FoldedChoice)| CompletionChoice {
             index,
             logprobs: Logprobs::of(&choice.logprobs),
-            message: AssistantMessage::new(choice.text, choice.reasoning, choice.calls),
+            message: AssistantMessage::new(ByKind::of(choice.parts)),
             finish_reason: finish_reason(choice.reason),
         };
         Completion {

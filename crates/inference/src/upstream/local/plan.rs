@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tokenmill_text::grammar::{self, AnswerRules, CallRules, GrammarMatcher, ToolRule};
 use tokenmill_text::reasoning::ThinkingMarks;
 use tokenmill_text::tool_calls::{ToolFormat, ToolSignature};
-use tokenmill_text::{ChatForm, Specials, Thinking, ThinkingSwitch};
+use tokenmill_text::{ChatForm, RenderedPrompt, Specials, Thinking, ThinkingSwitch};
 
 use super::mask::ThinkingWatch;
 use super::reading::Reading;
@@ -44,6 +44,112 @@ impl Plan {
             return Plan::of_plain_prompt(text, request);
         };
         let chat = &text.form;
+        let Turn {
+            rendered,
+            callable,
+            wish,
+            thinking,
+            needs_grammar,
+        } = Turn::of(text, form, conversation)?;
+        let watch = match thinking {
+            Some((marks, true)) if needs_grammar || wish.max_tokens.is_some() => {
+                Some(watch(text, marks, wish.max_tokens)?)
+            }
+            _ => None,
+        };
+        let grammar = match needs_grammar {
+            true => Some(compile(text, form, &callable)?),
+            false => None,
+        };
+        let in_channels = chat.thinking == Thinking::Channels;
+        let format = chat.tools.and_then(ToolFormat::named);
+        let calls = format.filter(|_| in_channels || !callable.is_empty());
+        let reading = Reading {
+            thinking,
+            calls,
+            tools: callable.iter().map(|tool| signature(tool)).collect(),
+            shown: shown(text, thinking.map(|(marks, _)| marks), calls),
+        };
+        Ok(Plan {
+            prompt: text.encoded(&rendered)?,
+            reading,
+            thinking: watch,
+            grammar,
+            format,
+        })
+    }
+
+    fn of_plain_prompt(text: &TextSide, request: &Request) -> Result<Plan, InferenceError> {
+        let form = &request.form;
+        check_plain_prompt(form)?;
+        let grammar = match form.text {
+            TextForm::Free => None,
+            _ => Some(compile(text, form, &[])?),
+        };
+        Ok(Plan {
+            prompt: text.tokens(request.prompt.clone())?,
+            reading: Reading::default(),
+            thinking: None,
+            grammar,
+            format: None,
+        })
+    }
+}
+
+/// The tokens of a request's prompt, without compiling what its answer must be.
+pub(super) fn prompt_tokens(text: &TextSide, request: &Request) -> Result<Vec<u32>, InferenceError> {
+    match &request.prompt {
+        Prompt::Conversation(conversation) => {
+            text.encoded(&Turn::of(text, &request.form, conversation)?.rendered)
+        }
+        prompt => {
+            check_plain_prompt(&request.form)?;
+            text.tokens(prompt.clone())
+        }
+    }
+}
+
+/// A request's prompt as the model is shown it.
+pub(super) fn prompt_text(text: &TextSide, request: &Request) -> Result<String, InferenceError> {
+    match &request.prompt {
+        Prompt::Conversation(conversation) => {
+            let turn = Turn::of(text, &request.form, conversation)?;
+            Ok(turn.rendered.text().to_owned())
+        }
+        Prompt::Text(plain) => Ok(plain.clone()),
+        Prompt::Tokens(_) => {
+            Err(InvalidRequest::new("prompt", "is token ids, and has no form to be put into").into())
+        }
+    }
+}
+
+fn check_plain_prompt(form: &AnswerForm) -> Result<(), InvalidRequest> {
+    if form.tools.is_empty() {
+        return Ok(());
+    }
+    Err(InvalidRequest::new(
+        "tools",
+        "belong to conversations, and this is a plain prompt",
+    ))
+}
+
+/// A conversation as the model is shown it, and what is known of the answer by then.
+struct Turn<'f> {
+    rendered: RenderedPrompt,
+    callable: Vec<&'f Tool>,
+    wish: ThinkingWish,
+    /// Thinking comes between these marks; and whether the prompt has opened it.
+    thinking: Option<(&'static ThinkingMarks, bool)>,
+    needs_grammar: bool,
+}
+
+impl Turn<'_> {
+    fn of<'f>(
+        text: &TextSide,
+        form: &'f AnswerForm,
+        conversation: &Conversation,
+    ) -> Result<Turn<'f>, InferenceError> {
+        let chat = &text.form;
         check_messages(chat, conversation)?;
         let tools = Tools::of(chat, form)?;
         let mut conversation = conversation.clone();
@@ -62,51 +168,12 @@ impl Plan {
             let is_open = marks.is_open_at_end_of(rendered.text());
             thinking = Some((marks, is_open));
         }
-        let watch = match thinking {
-            Some((marks, true)) if needs_grammar || wish.max_tokens.is_some() => {
-                Some(watch(text, marks, wish.max_tokens)?)
-            }
-            _ => None,
-        };
-        let grammar = match needs_grammar {
-            true => Some(compile(text, form, &tools.callable)?),
-            false => None,
-        };
-        let in_channels = chat.thinking == Thinking::Channels;
-        let format = chat.tools.and_then(ToolFormat::named);
-        let calls = format.filter(|_| in_channels || !tools.callable.is_empty());
-        let reading = Reading {
+        Ok(Turn {
+            rendered,
+            callable: tools.callable,
+            wish,
             thinking,
-            calls,
-            tools: tools.callable.iter().map(|tool| signature(tool)).collect(),
-            shown: shown(text, thinking.map(|(marks, _)| marks), calls),
-        };
-        Ok(Plan {
-            prompt: text.encoded(&rendered)?,
-            reading,
-            thinking: watch,
-            grammar,
-            format,
-        })
-    }
-
-    fn of_plain_prompt(text: &TextSide, request: &Request) -> Result<Plan, InferenceError> {
-        let form = &request.form;
-        if !form.tools.is_empty() {
-            return Err(
-                InvalidRequest::new("tools", "belong to conversations, and this is a plain prompt").into(),
-            );
-        }
-        let grammar = match form.text {
-            TextForm::Free => None,
-            _ => Some(compile(text, form, &[])?),
-        };
-        Ok(Plan {
-            prompt: text.tokens(request.prompt.clone())?,
-            reading: Reading::default(),
-            thinking: None,
-            grammar,
-            format: None,
+            needs_grammar,
         })
     }
 }
@@ -174,19 +241,26 @@ impl ThinkingWish {
         let refused = |param: &str, fault: &str| Err(InvalidRequest::new(param, fault));
         let effort = form.effort;
         match chat.thinking {
-            Thinking::None => match effort {
-                Some(effort) if effort != Effort::None => refused(
-                    "reasoning_effort",
-                    "asks for thinking, and this model does not think; leave it out, or set 'none'",
-                ),
-                _ => Ok(ThinkingWish {
+            Thinking::None => {
+                let fault = "asks for thinking, and this model does not think; leave it out, or turn it off";
+                let is_bound = !form.is_thinking_optional;
+                if is_bound && effort.is_some_and(|effort| effort != Effort::None) {
+                    return refused("reasoning_effort", fault);
+                }
+                if is_bound && form.thinks == Some(true) {
+                    return refused("thinking", fault);
+                }
+                Ok(ThinkingWish {
                     is_on: false,
                     max_tokens: None,
-                }),
-            },
+                })
+            }
             Thinking::Channels => {
                 if effort == Some(Effort::None) {
                     return refused("reasoning_effort", "must not be 'none': this model always thinks");
+                }
+                if form.thinks == Some(false) {
+                    return refused("thinking", "must not be off: this model always thinks");
                 }
                 if form.max_thinking_tokens.is_some() {
                     return refused(
@@ -220,6 +294,7 @@ impl ThinkingWish {
                 "max_reasoning_tokens",
                 (form.max_thinking_tokens == Some(0)).then_some(false),
             ),
+            ("thinking", form.thinks),
             ("chat_template_kwargs.enable_thinking", flag("enable_thinking")),
             ("chat_template_kwargs.thinking", flag("thinking")),
         ];

@@ -5,18 +5,19 @@ use futures::future::BoxFuture;
 use tokenmill_text::Specials;
 
 use super::LocalUpstream;
+use super::plan::{prompt_text, prompt_tokens};
 use crate::event::{InferenceError, TokenText};
-use crate::request::{Conversation, InvalidRequest, Prompt};
+use crate::request::{InvalidRequest, Request};
 use crate::upstream::Prompts;
 
 impl Prompts for LocalUpstream {
-    fn tokens(&self, prompt: Prompt) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>> {
-        self.on_text_side(move |text| text.tokens(prompt)).boxed()
+    fn tokens(&self, request: Request) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>> {
+        self.on_text_side(move |text| prompt_tokens(text, &request))
+            .boxed()
     }
 
-    fn rendered(&self, conversation: Conversation) -> BoxFuture<'_, Result<String, InferenceError>> {
-        let render = move |text: &super::TextSide| Ok(text.render(&conversation)?.text().to_owned());
-        self.on_text_side(render).boxed()
+    fn rendered(&self, request: Request) -> BoxFuture<'_, Result<String, InferenceError>> {
+        self.on_text_side(move |text| prompt_text(text, &request)).boxed()
     }
 
     fn plain_tokens(&self, text: String) -> BoxFuture<'_, Result<Vec<u32>, InferenceError>> {
