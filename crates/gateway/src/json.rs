@@ -138,7 +138,12 @@ impl Json {
 
     /// Reads a whole body whose fields have rows in a table.
     pub(crate) fn body(body: &[u8], rows: &'static [Group]) -> Result<Fields, ApiError> {
-        let mut fields = Json::parse(body)?.fields("")?;
+        Json::parse(body)?.into_body(rows)
+    }
+
+    /// The fields of a body that has been parsed.
+    pub(crate) fn into_body(self, rows: &'static [Group]) -> Result<Fields, ApiError> {
+        let mut fields = self.fields("")?;
         fields.rows = Some(rows);
         Ok(fields)
     }

@@ -10,11 +10,13 @@ pub(crate) mod conversation;
 pub(crate) mod ending;
 pub(crate) mod logprobs;
 pub(crate) mod messages;
+pub(crate) mod responses;
 pub(crate) mod sampling;
 pub(crate) mod streaming;
 pub(crate) mod text_form;
 pub(crate) mod thinking;
 pub(crate) mod tools;
+pub(crate) mod turns;
 pub(crate) mod unsupported;
 pub(crate) mod without_effect;
 

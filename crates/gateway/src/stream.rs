@@ -177,8 +177,6 @@ pub(crate) struct Folded {
 pub(crate) struct FoldedChoice {
     /// In the order in which they came; no two texts or thoughts in a row.
     pub(crate) parts: Vec<FoldedPart>,
-    /// Empty where nobody asked.
-    pub(crate) logprobs: Vec<TokenLogprob>,
     pub(crate) reason: FinishReason,
 }
 
@@ -186,14 +184,22 @@ pub(crate) struct FoldedChoice {
 #[derive(Debug, Clone)]
 pub(crate) enum FoldedPart {
     Reasoning(String),
-    Text(String),
+    Text(FoldedText),
     Call(FoldedCall),
+}
+
+/// A whole text.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FoldedText {
+    pub(crate) text: String,
+    /// Empty where nobody asked.
+    pub(crate) logprobs: Vec<TokenLogprob>,
 }
 
 /// The parts of a choice by their kinds.
 #[derive(Debug, Default)]
 pub(crate) struct ByKind {
-    pub(crate) text: String,
+    pub(crate) text: FoldedText,
     /// Empty where the model did not think.
     pub(crate) reasoning: String,
     pub(crate) calls: Vec<FoldedCall>,
@@ -205,7 +211,10 @@ impl ByKind {
         for part in parts {
             match part {
                 FoldedPart::Reasoning(text) => sorted.reasoning.push_str(&text),
-                FoldedPart::Text(text) => sorted.text.push_str(&text),
+                FoldedPart::Text(part) => {
+                    sorted.text.text.push_str(&part.text);
+                    sorted.text.logprobs.extend(part.logprobs);
+                }
                 FoldedPart::Call(call) => sorted.calls.push(call),
             }
         }
@@ -225,15 +234,19 @@ pub(crate) struct FoldedCall {
 #[derive(Debug, Clone, Default)]
 struct OpenChoice {
     parts: Vec<FoldedPart>,
+    /// Of tokens whose text comes next.
     logprobs: Vec<TokenLogprob>,
     reason: Option<FinishReason>,
 }
 
 impl OpenChoice {
     fn text(&mut self, more: &str) {
-        match self.parts.last_mut() {
-            Some(FoldedPart::Text(text)) => text.push_str(more),
-            _ => self.parts.push(FoldedPart::Text(more.to_owned())),
+        if !matches!(self.parts.last(), Some(FoldedPart::Text(_))) {
+            self.parts.push(FoldedPart::Text(FoldedText::default()));
+        }
+        if let Some(FoldedPart::Text(part)) = self.parts.last_mut() {
+            part.text.push_str(more);
+            part.logprobs.append(&mut self.logprobs);
         }
     }
 
@@ -303,7 +316,6 @@ impl Folding {
         let choices = self.choices.into_iter().map(|choice| {
             Some(FoldedChoice {
                 parts: choice.parts,
-                logprobs: choice.logprobs,
                 reason: choice.reason?,
             })
         });

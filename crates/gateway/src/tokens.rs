@@ -1,7 +1,7 @@
 //! Tokens as callers see them, whatever the door.
 
 use serde::Serialize;
-use tokenmill_inference::TokenText;
+use tokenmill_inference::{TokenLogprob, TokenText};
 
 /// JSON has no infinity; OpenAI writes this for a token that is as good as impossible.
 const IMPOSSIBLE: f32 = -9999.0;
@@ -20,6 +20,24 @@ impl Logprob {
             token: lossy(&text.bytes),
             logprob: logprob.max(IMPOSSIBLE),
             bytes: text.bytes.clone(),
+        }
+    }
+}
+
+/// A token of an answer, how likely it was, and what else was likely.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ContentLogprob {
+    #[serde(flatten)]
+    token: Logprob,
+    top_logprobs: Vec<Logprob>,
+}
+
+impl ContentLogprob {
+    pub(crate) fn of(token: &TokenLogprob) -> ContentLogprob {
+        let top = token.top.iter();
+        ContentLogprob {
+            token: Logprob::of(&token.token, token.logprob),
+            top_logprobs: top.map(|(text, logprob)| Logprob::of(text, *logprob)).collect(),
         }
     }
 }

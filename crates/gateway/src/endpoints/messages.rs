@@ -16,8 +16,8 @@ use response::{Ending, Head, TokenCount, WholeMessage};
 
 pub(super) use request::{COUNT_PARAMETERS, PARAMETERS};
 
-/// The one version of the interface; without the header it is this one, too.
-const VERSION: &str = "2023-06-01";
+/// Versions of the interface, which say the same in all that is taken here. Without the header it is any of them.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 
 /// Answers one request.
 pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
@@ -64,8 +64,11 @@ pub(super) async fn count_tokens(call: Call) -> Result<Response, ApiError> {
 /// Names of betas in `anthropic-beta` change nothing here: each field that one brings is checked by itself.
 fn check_version(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get("anthropic-version") {
-        Some(version) if version != VERSION => {
-            let message = format!("The anthropic-version header must be {VERSION}, or left out");
+        Some(version) if VERSIONS.iter().all(|known| version != known) => {
+            let message = format!(
+                "The anthropic-version header must be {}, or left out",
+                VERSIONS.join(" or ")
+            );
             Err(ApiError::parameter(
                 "unsupported_value",
                 "anthropic-version",

@@ -6,6 +6,7 @@ mod manage;
 mod messages;
 mod metrics;
 mod models;
+mod responses;
 
 pub use manage::{MANAGE_ROUTES, ManageRoute};
 
@@ -73,6 +74,15 @@ pub const ROUTES: &[Route] = &[
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         parameters: messages::COUNT_PARAMETERS,
         handler: || post(messages::count_tokens),
+    },
+    Route {
+        path: "/v1/responses",
+        method: "POST",
+        access: Access::Key,
+        summary: "The next turn, as OpenAI's Responses, of which nothing is kept",
+        example: Some(r#"{"model":"MODEL","input":"Tell me a joke."}"#),
+        parameters: responses::PARAMETERS,
+        handler: || post(responses::create),
     },
     Route {
         path: "/v1/models",

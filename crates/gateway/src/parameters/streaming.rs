@@ -5,29 +5,29 @@ use super::{Group, Origin, Parameter, Rule};
 use crate::error::ApiError;
 use crate::json::Fields;
 
-/// The rows.
-pub(crate) const ROWS: Group = &[
-    Parameter {
-        name: "stream",
-        origin: Origin::OpenAi,
-        rule: Rule::Applied,
-        schema: r#"{"type":"boolean"}"#,
-        about: "`true` for server-sent events",
-        default: "`false`",
-        taken: "[true, false]",
-        refused: r#"["true", 1]"#,
-    },
-    Parameter {
-        name: "stream_options",
-        origin: Origin::OpenAi,
-        rule: Rule::Applied,
-        schema: r#"{"type":"object","properties":{"include_usage":{"type":["boolean","null"]}},"additionalProperties":false}"#,
-        about: "only with `stream`; `include_usage` for a last chunk with the usage",
-        default: "no usage",
-        taken: r#"[{"include_usage": true}, {}]"#,
-        refused: r#"[{"foo": 1}, {"include_usage": 1}, {"include_obfuscation": true}, true]"#,
-    },
-];
+/// Whether it is streamed.
+pub(crate) const STREAM: Group = &[Parameter {
+    name: "stream",
+    origin: Origin::OpenAi,
+    rule: Rule::Applied,
+    schema: r#"{"type":"boolean"}"#,
+    about: "`true` for server-sent events",
+    default: "`false`",
+    taken: "[true, false]",
+    refused: r#"["true", 1]"#,
+}];
+
+/// What only older doors have beside it.
+pub(crate) const OPTIONS: Group = &[Parameter {
+    name: "stream_options",
+    origin: Origin::OpenAi,
+    rule: Rule::Applied,
+    schema: r#"{"type":"object","properties":{"include_usage":{"type":["boolean","null"]}},"additionalProperties":false}"#,
+    about: "only with `stream`; `include_usage` for a last chunk with the usage",
+    default: "no usage",
+    taken: r#"[{"include_usage": true}, {}]"#,
+    refused: r#"[{"foo": 1}, {"include_usage": 1}, {"include_obfuscation": true}, true]"#,
+}];
 
 /// What other servers know in `stream_options`. Sorted.
 const OPTIONS_NOT_SUPPORTED: &[&str] = &["continuous_usage_stats", "include_obfuscation"];

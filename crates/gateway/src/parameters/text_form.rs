@@ -123,24 +123,45 @@ fn response_format(value: Json, path: &str) -> Result<Option<TextForm>, ApiError
         "json_schema" => {
             let inner_path = fields.path_of("json_schema");
             let mut inner = fields.require("json_schema")?.fields(&inner_path)?;
-            let name_path = inner.path_of("name");
-            schema_name(inner.require("name")?, &name_path)?;
-            inner.optional("description", |value, path| value.string(path, "a string"))?;
-            // Enforced either way.
-            inner.optional("strict", |value, path| value.bool(path))?;
-            let schema_path = inner.path_of("schema");
-            let form = schema(inner.require("schema")?, &schema_path)?;
+            let form = named_schema(&mut inner)?;
             inner.finish(&[])?;
             Some(form)
         }
-        other => {
-            let known = "'text', 'json_object' or 'json_schema'";
-            let message = format!("'{type_path}' must be {known}, and is '{}'", clip(other));
-            return Err(ApiError::parameter("invalid_value", type_path, message));
-        }
+        other => return Err(unknown_format(type_path, other)),
     };
     fields.finish(&[])?;
     Ok(form)
+}
+
+/// The same with the schema's fields beside `type`, as OpenAI's Responses have it.
+pub(crate) fn flat_format(value: Json, path: &str) -> Result<Option<TextForm>, ApiError> {
+    let mut fields = value.fields(path)?;
+    let type_path = fields.path_of("type");
+    let kind = fields.require("type")?.string(&type_path, "a string")?;
+    let form = match kind.as_str() {
+        "text" => None,
+        "json_object" => Some(TextForm::JsonObject),
+        "json_schema" => Some(named_schema(&mut fields)?),
+        other => return Err(unknown_format(type_path, other)),
+    };
+    fields.finish(&[])?;
+    Ok(form)
+}
+
+fn unknown_format(type_path: String, found: &str) -> ApiError {
+    let known = "'text', 'json_object' or 'json_schema'";
+    let message = format!("'{type_path}' must be {known}, and is '{}'", clip(found));
+    ApiError::parameter("invalid_value", type_path, message)
+}
+
+/// `name`, `description`, `strict` and `schema`, wherever they stand.
+fn named_schema(fields: &mut Fields) -> Result<TextForm, ApiError> {
+    let (name_path, schema_path) = (fields.path_of("name"), fields.path_of("schema"));
+    schema_name(fields.require("name")?, &name_path)?;
+    fields.optional("description", |value, path| value.string(path, "a string"))?;
+    // Enforced either way.
+    fields.optional("strict", |value, path| value.bool(path))?;
+    schema(fields.require("schema")?, &schema_path)
 }
 
 fn schema_name(value: Json, path: &str) -> Result<(), ApiError> {

@@ -52,7 +52,8 @@ pub(crate) fn read(fields: &mut Fields, form: &mut AnswerForm) -> Result<Map<Str
     Ok(variables.unwrap_or_default())
 }
 
-fn effort(value: Json, path: &str) -> Result<Effort, ApiError> {
+/// A level by its name.
+pub(crate) fn effort(value: Json, path: &str) -> Result<Effort, ApiError> {
     let word = value.string(path, "a string")?;
     let named = Effort::NAMES.iter().find(|(name, _)| *name == word);
     named.map(|(_, effort)| *effort).ok_or_else(|| {

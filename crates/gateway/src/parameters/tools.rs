@@ -100,7 +100,8 @@ pub(crate) fn object(value: Json, path: &str) -> Result<Map<String, Value>, ApiE
     }
 }
 
-fn is_of_type(fields: &mut Fields, expected: &str) -> Result<(), ApiError> {
+/// Takes `type`, which must be this one.
+pub(crate) fn is_of_type(fields: &mut Fields, expected: &str) -> Result<(), ApiError> {
     let path = fields.path_of("type");
     let kind = fields.require("type")?.string(&path, "a string")?;
     if kind == expected {
@@ -120,7 +121,8 @@ fn tool_choice(value: Json, path: &str) -> Result<Choice, ApiError> {
     }
 }
 
-fn choice_word(word: &str, path: &str) -> Result<ToolChoice, ApiError> {
+/// A choice that is one word.
+pub(crate) fn choice_word(word: &str, path: &str) -> Result<ToolChoice, ApiError> {
     match word {
         "none" => Ok(ToolChoice::None),
         "auto" => Ok(ToolChoice::Auto),
@@ -190,7 +192,8 @@ fn allowed_names(value: Json, path: &str) -> Result<Vec<String>, ApiError> {
     items.into_iter().enumerate().map(name).collect()
 }
 
-fn function_name(fields: &mut Fields) -> Result<String, ApiError> {
+/// Takes `name`.
+pub(crate) fn function_name(fields: &mut Fields) -> Result<String, ApiError> {
     let path = fields.path_of("name");
     fields.require("name")?.string(&path, "a string")
 }

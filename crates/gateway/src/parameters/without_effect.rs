@@ -24,7 +24,7 @@ const fn row(
     }
 }
 
-/// OpenAI's.
+/// OpenAI's, of more than one door.
 pub(crate) const OPENAI: Group = &[
     row(
         "user",
@@ -55,13 +55,6 @@ pub(crate) const OPENAI: Group = &[
         [r#"["in_memory"]"#, r#"["24h", 7]"#],
     ),
     row(
-        "metadata",
-        Origin::OpenAi,
-        r#"{"type":"object","maxProperties":16,"propertyNames":{"maxLength":64},"additionalProperties":{"type":"string","maxLength":512}}"#,
-        "up to 16 texts of your own; they are not kept",
-        [r#"[{"a": "b"}, {}]"#, r#"[{"a": 1}, [], "x"]"#],
-    ),
-    row(
         "store",
         Origin::OpenAi,
         r#"{"const":false}"#,
@@ -75,6 +68,19 @@ pub(crate) const OPENAI: Group = &[
         "only `auto` and `default`: there is one tier",
         [r#"["auto", "default"]"#, r#"["priority", "flex", 1]"#],
     ),
+];
+
+/// What the caller keeps with an answer.
+pub(crate) const METADATA: Group = &[row(
+    "metadata",
+    Origin::OpenAi,
+    r#"{"type":"object","maxProperties":16,"propertyNames":{"maxLength":64},"additionalProperties":{"type":"string","maxLength":512}}"#,
+    "up to 16 texts of your own; they are not kept",
+    [r#"[{"a": "b"}, {}]"#, r#"[{"a": 1}, [], "x"]"#],
+)];
+
+/// OpenAI's, of chats only.
+pub(crate) const OPENAI_CHAT: Group = &[
     row(
         "modalities",
         Origin::OpenAi,

@@ -1,7 +1,7 @@
 //! How each door that makes answers tells them: enough to compare one that came whole with one that came in pieces.
 
 use serde_json::{Value, json};
-use tokenmill_gateway::{ROUTES, Route};
+use tokenmill_gateway::{ROUTES, Route, Rule};
 
 use crate::client::Reply;
 
@@ -26,7 +26,7 @@ pub(crate) fn answering() -> impl Iterator<Item = &'static Route> {
 pub(crate) fn streamed(route: &Route, mut body: Value) -> Value {
     body["stream"] = json!(true);
     let mut rows = route.parameters.iter().flat_map(|group| group.iter());
-    if rows.any(|row| row.name == "stream_options") {
+    if rows.any(|row| row.name == "stream_options" && row.rule == Rule::Applied) {
         body["stream_options"] = json!({"include_usage": true});
     }
     body
@@ -40,6 +40,7 @@ pub(crate) fn whole(route: &Route, body: &Value) -> Told {
             (text(&choice["message"]["content"]), &choice["finish_reason"])
         }
         "/v1/messages" => (joined(&body["content"], "text"), &body["stop_reason"]),
+        "/v1/responses" => (joined(&body["output"][0]["content"], "text"), &body["status"]),
         other => panic!("nothing is known of the answers of {other}"),
     };
     Told {
@@ -60,6 +61,18 @@ pub(crate) fn pieces(route: &Route, reply: &Reply) -> Told {
             Told {
                 text: events.iter().map(|event| text(&event["delta"]["text"])).collect(),
                 reason: last["delta"]["stop_reason"].clone(),
+                usage: last["usage"].clone(),
+            }
+        }
+        "/v1/responses" => {
+            let events = reply.events();
+            let deltas = events
+                .iter()
+                .filter(|event| event["type"] == "response.output_text.delta");
+            let last = &events.last().expect("an event")["response"];
+            Told {
+                text: deltas.map(|event| text(&event["delta"])).collect(),
+                reason: last["status"].clone(),
                 usage: last["usage"].clone(),
             }
         }

@@ -15,4 +15,5 @@ mod messages;
 mod money;
 mod parameters;
 mod refusals;
+mod responses;
 mod routes;

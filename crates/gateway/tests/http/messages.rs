@@ -24,56 +24,6 @@ async fn ask(server: &TestServer, changes: &Value) -> Reply {
     call.send(server.at).await
 }
 
-/// Thinks, speaks, calls, speaks.
-fn busy() -> std::sync::Arc<Scripted> {
-    Scripted::new(|_| {
-        let call = |index, name: &str| {
-            Step::Say(Event::ToolCall {
-                choice: 0,
-                index,
-                id: format!("call_{index}"),
-                name: name.into(),
-            })
-        };
-        let arguments = |index, text: &str| {
-            Step::Say(Event::ToolArguments {
-                choice: 0,
-                index,
-                text: text.into(),
-            })
-        };
-        let thought = |text: &str| {
-            Step::Say(Event::Reasoning {
-                choice: 0,
-                text: text.into(),
-            })
-        };
-        Ok(vec![
-            started(),
-            thought("Let me "),
-            thought("see."),
-            text("I "),
-            text("look."),
-            call(0, "weather"),
-            arguments(0, "{\"city\":"),
-            arguments(0, "\"Oslo\"}"),
-            call(1, "time"),
-            arguments(1, "{}"),
-            text("Done."),
-            Step::Say(Event::ChoiceFinished {
-                choice: 0,
-                reason: FinishReason::ToolCalls,
-            }),
-            Step::Say(Event::Finished(Usage {
-                n_prompt: 70,
-                n_cached: Some(64),
-                n_completion: 20,
-                n_reasoning: Some(4),
-            })),
-        ])
-    })
-}
-
 /// The events of a stream put together as Anthropic's clients do.
 fn accumulated(reply: &Reply) -> Value {
     let events = reply.events();
@@ -116,7 +66,7 @@ fn accumulated(reply: &Reply) -> Value {
 
 #[tokio::test]
 async fn a_whole_message_has_its_blocks_in_order_and_a_stream_the_same_ones() {
-    let server = TestServer::start(busy()).await;
+    let server = TestServer::start(Scripted::busy()).await;
     let mut whole = ask(&server, &json!({})).await.json();
     let stream = ask(&server, &json!({"stream": true})).await;
     let mut streamed = accumulated(&stream);
@@ -141,7 +91,7 @@ async fn a_whole_message_has_its_blocks_in_order_and_a_stream_the_same_ones() {
 
 #[tokio::test]
 async fn thoughts_are_left_out_where_that_is_asked() {
-    let server = TestServer::start(busy()).await;
+    let server = TestServer::start(Scripted::busy()).await;
     let changes = json!({"thinking": {"type": "adaptive", "display": "omitted"}});
     let whole = ask(&server, &changes).await.json();
     let mut streamed = changes;

@@ -54,6 +54,56 @@ impl Scripted {
         Scripted::new(move |request| Ok(answer(request, words)))
     }
 
+    /// Thinks, speaks, calls, speaks.
+    pub(crate) fn busy() -> Arc<Scripted> {
+        Scripted::new(|_| {
+            let call = |index, name: &str| {
+                Step::Say(Event::ToolCall {
+                    choice: 0,
+                    index,
+                    id: format!("call_{index}"),
+                    name: name.into(),
+                })
+            };
+            let arguments = |index, text: &str| {
+                Step::Say(Event::ToolArguments {
+                    choice: 0,
+                    index,
+                    text: text.into(),
+                })
+            };
+            let thought = |text: &str| {
+                Step::Say(Event::Reasoning {
+                    choice: 0,
+                    text: text.into(),
+                })
+            };
+            Ok(vec![
+                started(),
+                thought("Let me "),
+                thought("see."),
+                text("I "),
+                text("look."),
+                call(0, "weather"),
+                arguments(0, "{\"city\":"),
+                arguments(0, "\"Oslo\"}"),
+                call(1, "time"),
+                arguments(1, "{}"),
+                text("Done."),
+                Step::Say(Event::ChoiceFinished {
+                    choice: 0,
+                    reason: FinishReason::ToolCalls,
+                }),
+                Step::Say(Event::Finished(Usage {
+                    n_prompt: 70,
+                    n_cached: Some(64),
+                    n_completion: 20,
+                    n_reasoning: Some(4),
+                })),
+            ])
+        })
+    }
+
     pub(crate) fn n_live(&self) -> usize {
         self.n_live.load(Ordering::SeqCst)
     }

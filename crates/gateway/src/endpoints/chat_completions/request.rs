@@ -22,8 +22,11 @@ pub(in crate::endpoints) const PARAMETERS: &[Group] = &[
     ending::ROWS,
     logprobs::ROWS,
     caching::ROWS,
-    streaming::ROWS,
+    streaming::STREAM,
+    streaming::OPTIONS,
     without_effect::OPENAI,
+    without_effect::METADATA,
+    without_effect::OPENAI_CHAT,
     without_effect::VLLM,
     unsupported::CHAT,
 ];

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
 
-use crate::stream::{ByKind, CallHead, FoldedCall, FoldedChoice};
-use crate::tokens::Logprob;
+use crate::stream::{ByKind, CallHead, FoldedCall, FoldedChoice, FoldedText};
+use crate::tokens::ContentLogprob;
 
 /// What stands in every object of one answer.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ struct WholeFunction {
 impl AssistantMessage {
     fn new(parts: ByKind) -> AssistantMessage {
         let ByKind {
-            text,
+            text: FoldedText { text, .. },
             reasoning,
             calls,
         } = parts;
@@ -85,14 +85,21 @@ impl AssistantMessage {
     }
 }
 
+impl CompletionChoice {
+    fn new(index: usize, choice: FoldedChoice) -> CompletionChoice {
+        let parts = ByKind::of(choice.parts);
+        CompletionChoice {
+            index,
+            logprobs: Logprobs::of(&parts.text.logprobs),
+            message: AssistantMessage::new(parts),
+            finish_reason: finish_reason(choice.reason),
+        }
+    }
+}
+
 impl Completion {
     pub(super) fn new(head: AnswerHead, choices: Vec<FoldedChoice>, usage: Usage) -> Completion {
-        let choice = |(index, choice): (usize, FoldedChoice)| CompletionChoice {
-            index,
-            logprobs: Logprobs::of(&choice.logprobs),
-            message: AssistantMessage::new(ByKind::of(choice.parts)),
-            finish_reason: finish_reason(choice.reason),
-        };
+        let choice = |(index, choice): (usize, FoldedChoice)| CompletionChoice::new(index, choice);
         Completion {
             id: head.id,
             object: "chat.completion",
@@ -255,25 +262,10 @@ struct Logprobs {
     refusal: (),
 }
 
-#[derive(Debug, Serialize)]
-struct ContentLogprob {
-    #[serde(flatten)]
-    token: Logprob,
-    top_logprobs: Vec<Logprob>,
-}
-
 impl Logprobs {
     fn of(tokens: &[TokenLogprob]) -> Option<Logprobs> {
-        let content = tokens.iter().map(|token| ContentLogprob {
-            token: Logprob::of(&token.token, token.logprob),
-            top_logprobs: token
-                .top
-                .iter()
-                .map(|(text, logprob)| Logprob::of(text, *logprob))
-                .collect(),
-        });
         (!tokens.is_empty()).then(|| Logprobs {
-            content: content.collect(),
+            content: tokens.iter().map(ContentLogprob::of).collect(),
             refusal: (),
         })
     }

@@ -35,12 +35,16 @@ enum MessageEvent<'a> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum BlockDelta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 #[derive(Debug, Serialize)]
@@ -135,7 +139,7 @@ impl EventFrames {
         let Some(kind) = self.open.take() else { return };
         if kind == Kind::Thinking {
             let signature = SIGNATURE;
-            self.delta(BlockDelta::SignatureDelta { signature }, out);
+            self.delta(BlockDelta::Signature { signature }, out);
         }
         MessageEvent::ContentBlockStop { index: self.n_closed }.write(out);
         self.n_closed += 1;
@@ -155,7 +159,7 @@ impl Frames for EventFrames {
     fn reasoning(&mut self, _choice: u32, text: &str, out: &mut SseBuffer) {
         self.open(Kind::Thinking, out);
         if self.shows_thinking {
-            self.delta(BlockDelta::ThinkingDelta { thinking: text }, out);
+            self.delta(BlockDelta::Thinking { thinking: text }, out);
         }
     }
 
@@ -169,12 +173,12 @@ impl Frames for EventFrames {
     }
 
     fn tool_arguments(&mut self, _choice: u32, _index: usize, text: &str, out: &mut SseBuffer) {
-        self.delta(BlockDelta::InputJsonDelta { partial_json: text }, out);
+        self.delta(BlockDelta::InputJson { partial_json: text }, out);
     }
 
     fn text(&mut self, _choice: u32, text: &str, out: &mut SseBuffer) {
         self.open(Kind::Text, out);
-        self.delta(BlockDelta::TextDelta { text }, out);
+        self.delta(BlockDelta::Text { text }, out);
     }
 
     fn choice_finished(&mut self, _choice: u32, reason: FinishReason, out: &mut SseBuffer) {

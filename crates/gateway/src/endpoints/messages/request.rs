@@ -50,7 +50,7 @@ impl MessagesRequest {
     fn read(body: &[u8], rows: &'static [Group]) -> Result<MessagesRequest, ApiError> {
         let mut fields = Json::body(body, rows)?;
         let model = name(fields.require("model")?, "model")?;
-        let (conversation, origins) = conversation::read(&mut fields)?.into_conversation();
+        let (conversation, origins) = conversation::of_turns(conversation::read(&mut fields)?);
         let mut draft = Draft::on(model, Prompt::Conversation(conversation));
         tools::read(&mut fields, &mut draft.form)?;
         let shows_thinking = thinking::read(&mut fields, &mut draft.form)?;

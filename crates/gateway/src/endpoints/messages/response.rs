@@ -110,7 +110,7 @@ impl ContentBlock {
                 thinking: if shows_thinking { text } else { String::new() },
                 signature: SIGNATURE,
             },
-            FoldedPart::Text(text) => ContentBlock::Text { text },
+            FoldedPart::Text(part) => ContentBlock::Text { text: part.text },
             FoldedPart::Call(call) => ContentBlock::ToolUse {
                 id: call.id,
                 name: call.name,

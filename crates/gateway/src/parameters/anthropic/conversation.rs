@@ -5,6 +5,7 @@ use tokenmill_inference::{Conversation, LIMITS, Message, PromptEnding, Role};
 use super::blocks::{Block, content, text};
 use crate::error::ApiError;
 use crate::json::{Fields, Json, clip};
+use crate::parameters::turns::Turns;
 use crate::parameters::{Group, Origin, Parameter, Rule};
 
 /// The rows.
@@ -31,14 +32,6 @@ pub(crate) const ROWS: Group = &[
     },
 ];
 
-/// A conversation, and where each message of it stood.
-#[derive(Debug, Default)]
-pub(crate) struct Turns {
-    messages: Vec<Message>,
-    /// The index of each in the caller's `messages`; `None` is `system`.
-    origins: Vec<Option<usize>>,
-}
-
 /// Reads the group.
 pub(crate) fn read(fields: &mut Fields) -> Result<Turns, ApiError> {
     let mut turns = Turns::default();
@@ -56,106 +49,66 @@ pub(crate) fn read(fields: &mut Fields) -> Result<Turns, ApiError> {
         return Err(ApiError::parameter("invalid_value", "messages", message));
     }
     for (idx, item) in items.into_iter().enumerate() {
-        turns.read(idx, item)?;
+        read_message(&mut turns, idx, item)?;
     }
-    turns.check_end()?;
+    check_end(&turns)?;
     Ok(turns)
 }
 
-impl Turns {
-    /// The conversation, and the origin of each message.
-    pub(crate) fn into_conversation(self) -> (Conversation, Vec<Option<usize>>) {
-        let is_begun = self
-            .messages
-            .last()
-            .is_some_and(|last| last.role == Role::Assistant);
-        let mut conversation = Conversation::new(self.messages);
-        if is_begun {
-            conversation.ending = PromptEnding::Continue;
-        }
-        (conversation, self.origins)
+/// The conversation, and the origin of each message.
+pub(crate) fn of_turns(turns: Turns) -> (Conversation, Vec<Option<usize>>) {
+    let last = turns.messages.last();
+    let is_begun = last.is_some_and(|last| last.role == Role::Assistant);
+    let mut conversation = Conversation::new(turns.messages);
+    if is_begun {
+        conversation.ending = PromptEnding::Continue;
     }
+    (conversation, turns.origins)
+}
 
-    fn read(&mut self, idx: usize, value: Json) -> Result<(), ApiError> {
-        let mut fields = value.fields(&format!("messages[{idx}]"))?;
-        let role_path = fields.path_of("role");
-        let role = fields.require("role")?.string(&role_path, "a string")?;
-        let content_path = fields.path_of("content");
-        let value = fields.require("content")?;
-        fields.finish(&[])?;
-        match role.as_str() {
-            "user" => {
-                for block in content(value, &content_path, &["text", "tool_result"])? {
-                    self.add_of_user(idx, block);
+fn read_message(turns: &mut Turns, idx: usize, value: Json) -> Result<(), ApiError> {
+    let mut fields = value.fields(&format!("messages[{idx}]"))?;
+    let role_path = fields.path_of("role");
+    let role = fields.require("role")?.string(&role_path, "a string")?;
+    let content_path = fields.path_of("content");
+    let value = fields.require("content")?;
+    fields.finish(&[])?;
+    match role.as_str() {
+        "user" => {
+            for block in content(value, &content_path, &["text", "tool_result"])? {
+                match block {
+                    Block::ToolResult(result) => turns.push_result(idx, result.tool_use_id, result.content),
+                    Block::Text(text) => turns.push(Some(idx), Message::new(Role::User, text)),
+                    Block::Thinking(_) | Block::ToolUse(_) => {}
                 }
             }
-            "assistant" => {
-                for block in content(value, &content_path, &["text", "tool_use", "thinking"])? {
-                    self.push(Some(idx), of_assistant(block));
-                }
-            }
-            "system" => self.push(Some(idx), Message::new(Role::System, text(value, &content_path)?)),
-            other => {
-                let message = format!(
-                    "'{role_path}' must be 'user', 'assistant' or 'system', and is '{}'",
-                    clip(other)
-                );
-                return Err(ApiError::parameter("invalid_value", role_path, message));
+        }
+        "assistant" => {
+            for block in content(value, &content_path, &["text", "tool_use", "thinking"])? {
+                turns.push(Some(idx), of_assistant(block));
             }
         }
-        Ok(())
-    }
-
-    fn add_of_user(&mut self, idx: usize, block: Block) {
-        let message = match block {
-            Block::ToolResult(result) => {
-                let mut message = Message::new(Role::Tool, result.content);
-                // Some templates want it, and here only the call has it.
-                message.name = self.called(&result.tool_use_id);
-                message.tool_call_id = Some(result.tool_use_id);
-                message
-            }
-            Block::Text(text) | Block::Thinking(text) => Message::new(Role::User, text),
-            Block::ToolUse(_) => return,
-        };
-        self.push(Some(idx), message);
-    }
-
-    /// The function of an earlier call.
-    fn called(&self, id: &str) -> Option<String> {
-        let calls = self.messages.iter().rev().flat_map(|message| &message.tool_calls);
-        let mut of_id = calls.filter(|call| call.id == id);
-        of_id.next().map(|call| call.name.clone())
-    }
-
-    /// Adds a message; turns of one speaker in a row are one turn.
-    fn push(&mut self, origin: Option<usize>, message: Message) {
-        let last = self.messages.last_mut();
-        let goes_on = |last: &&mut Message| {
-            last.role == message.role && matches!(message.role, Role::User | Role::Assistant)
-        };
-        if let Some(last) = last.filter(goes_on) {
-            join(&mut last.content, &message.content);
-            if let Some(more) = message.reasoning {
-                join(last.reasoning.get_or_insert_default(), &more);
-            }
-            last.tool_calls.extend(message.tool_calls);
-            return;
+        "system" => turns.push(Some(idx), Message::new(Role::System, text(value, &content_path)?)),
+        other => {
+            let message = format!(
+                "'{role_path}' must be 'user', 'assistant' or 'system', and is '{}'",
+                clip(other)
+            );
+            return Err(ApiError::parameter("invalid_value", role_path, message));
         }
-        self.messages.push(message);
-        self.origins.push(origin);
     }
+    Ok(())
+}
 
-    fn check_end(&self) -> Result<(), ApiError> {
-        match (self.messages.last(), self.origins.last()) {
-            (Some(last), Some(Some(idx))) if !last.tool_calls.is_empty() => {
-                let path = format!("messages[{idx}].content");
-                let message =
-                    format!("'{path}' ends with a 'tool_use' block; send its 'tool_result' from the user");
-                Err(ApiError::parameter("invalid_value", path, message))
-            }
-            _ => Ok(()),
+fn check_end(turns: &Turns) -> Result<(), ApiError> {
+    match (turns.messages.last(), turns.origins.last()) {
+        (Some(last), Some(Some(idx))) if !last.tool_calls.is_empty() => {
+            let path = format!("messages[{idx}].content");
+            let message =
+                format!("'{path}' ends with a 'tool_use' block; send its 'tool_result' from the user");
+            Err(ApiError::parameter("invalid_value", path, message))
         }
+        _ => Ok(()),
     }
 }
 
@@ -168,13 +121,6 @@ fn of_assistant(block: Block) -> Message {
         Block::ToolResult(_) => {}
     }
     message
-}
-
-fn join(text: &mut String, more: &str) {
-    if !text.is_empty() && !more.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(more);
 }
 
 #[cfg(test)]
@@ -202,7 +148,7 @@ mod tests {
                     {"type": "text", "text": "e"}]},
                 {"role": "assistant", "content": "f"}]"#,
         );
-        let (conversation, origins) = read.expect("good").into_conversation();
+        let (conversation, origins) = of_turns(read.expect("good"));
         let said: Vec<(Role, &str)> = conversation
             .messages
             .iter()

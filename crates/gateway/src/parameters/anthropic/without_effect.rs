@@ -138,7 +138,7 @@ pub(super) fn cache_control(value: Json, path: &str) -> Result<(), ApiError> {
 fn context_management(value: Json, path: &str) -> Result<(), ApiError> {
     let mut fields = value.fields(path)?;
     let edits_path = fields.path_of("edits");
-    let edits = fields.optional("edits", |value, path| value.array(path))?;
+    let edits = fields.optional("edits", Json::array)?;
     for (idx, edit) in edits.unwrap_or_default().into_iter().enumerate() {
         let mut edit = edit.fields(&format!("{edits_path}[{idx}]"))?;
         let (type_path, keep_path) = (edit.path_of("type"), edit.path_of("keep"));

@@ -1,0 +1,44 @@
+//! `POST /v1/responses`: OpenAI's Responses without its memory, translated to the same request and from the same events
+//! as a chat.
+
+mod events;
+mod items;
+mod request;
+mod response;
+
+use axum::response::Response;
+
+use crate::error::ApiError;
+use crate::generate::Call;
+use events::EventFrames;
+use items::OutputItem;
+use request::{Names, ResponsesRequest};
+use response::{Asked, ResponseBody};
+
+pub(super) use request::PARAMETERS;
+
+/// Answers one request.
+pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
+    let (body, waiting) = call.read(ResponsesRequest::parse).await?;
+    let ResponsesRequest {
+        draft,
+        origins,
+        is_text,
+        stream,
+        cache_salt,
+        told,
+    } = body;
+    let echo = Asked::new(&draft, told);
+    let names = Names { origins, is_text };
+    let waiting = waiting.naming(move |name| names.of(name));
+    let running = waiting.start(draft, cache_salt.as_deref()).await?;
+    if stream {
+        return Ok(running.streamed(EventFrames::new(echo)));
+    }
+    running
+        .whole(move |folded| {
+            let (output, ending) = OutputItem::all(folded.choices);
+            ResponseBody::finished(echo, output, ending, folded.usage)
+        })
+        .await
+}

@@ -1,0 +1,150 @@
+//! Functions that the model may call.
+
+use serde_json::{Value, json};
+use tokenmill_inference::{AnswerForm, Tool, ToolChoice};
+
+use crate::error::ApiError;
+use crate::json::{Fields, Json, clip};
+use crate::parameters::tools::{choice_word, function_name, is_of_type, read_function};
+use crate::parameters::{Group, Origin, Parameter, Rule, without_effect};
+
+/// The rows.
+pub(crate) const ROWS: Group = &[
+    Parameter {
+        name: "tools",
+        origin: Origin::OpenAi,
+        rule: Rule::Applied,
+        schema: r#"{"type":"array","maxItems":256,"items":{"type":"object","required":["type","name"],"properties":{"type":{"const":"function"},"name":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"description":{"type":["string","null"]},"parameters":{"type":["object","null"]},"strict":{"type":["boolean","null"]}}}}"#,
+        about: "up to 256 functions, each with `name`, `description`, `parameters` (a JSON schema) and `strict`, which is `false` unless it is said; OpenAI's own tools are refused",
+        default: "none",
+        taken: r#"[[], [{"type":"function","name":"f","parameters":{"type":"object","properties":{}},"strict":false}]]"#,
+        refused: r#"[{}, [1], [{"type":"web_search"}], [{"type":"custom","name":"f"}], [{"type":"function","name":"a b"}]]"#,
+    },
+    Parameter {
+        name: "tool_choice",
+        origin: Origin::OpenAi,
+        rule: Rule::Applied,
+        schema: r#"{"anyOf":[{"enum":["none","auto","required"]},{"type":"object","required":["type"],"properties":{"type":{"enum":["function","allowed_tools"]},"name":{"type":"string"},"mode":{"enum":["auto","required"]},"tools":{"type":"array"}}}]}"#,
+        about: "`none`, `auto`, `required`, a named function, or `allowed_tools`; what is required is enforced",
+        default: "`auto` with tools, else `none`",
+        taken: r#"["none", "auto"]"#,
+        refused: r#"["always", 1, "required", {"type":"web_search"}, {"type":"function","name":"nobody"}]"#,
+    },
+    Parameter {
+        name: "parallel_tool_calls",
+        origin: Origin::OpenAi,
+        rule: Rule::Applied,
+        schema: r#"{"type":"boolean"}"#,
+        about: "`false` allows at most one call in an answer",
+        default: "`true`",
+        taken: "[true, false]",
+        refused: r#"["no"]"#,
+    },
+];
+
+/// What others know in a function. Sorted.
+const NOT_SUPPORTED: &[&str] = &["allowed_callers", "output_schema"];
+
+/// Reads the group.
+pub(crate) fn read(fields: &mut Fields, form: &mut AnswerForm) -> Result<(), ApiError> {
+    form.tools = fields.optional("tools", tools)?.unwrap_or_default();
+    if let Some((choice, allowed)) = fields.optional("tool_choice", choice)? {
+        form.tool_choice = choice;
+        form.allowed_tools = allowed;
+    }
+    let parallel = fields.optional("parallel_tool_calls", |value, path| value.bool(path))?;
+    form.one_call_only = parallel == Some(false);
+    Ok(())
+}
+
+fn tools(value: Json, path: &str) -> Result<Vec<Tool>, ApiError> {
+    let items = value.array(path)?.into_iter().enumerate();
+    items
+        .map(|(idx, item)| tool(item, &format!("{path}[{idx}]")))
+        .collect()
+}
+
+fn tool(value: Json, path: &str) -> Result<Tool, ApiError> {
+    let mut fields = value.fields(path)?;
+    is_of_type(&mut fields, "function")?;
+    let tool = read_function(&mut fields)?;
+    fields.optional("defer_loading", |value, path| {
+        without_effect::one_of(&value, path, &["false"])
+    })?;
+    fields.finish(NOT_SUPPORTED)?;
+    Ok(tool)
+}
+
+type Choice = (ToolChoice, Option<Vec<String>>);
+
+fn choice(value: Json, path: &str) -> Result<Choice, ApiError> {
+    if let Json::String(word) = value {
+        return Ok((choice_word(&word, path)?, None));
+    }
+    let mut fields = value.fields(path)?;
+    let type_path = fields.path_of("type");
+    let kind = fields.require("type")?.string(&type_path, "a string")?;
+    let choice = match kind.as_str() {
+        "function" => (ToolChoice::Named(function_name(&mut fields)?), None),
+        "allowed_tools" => {
+            let mode_path = fields.path_of("mode");
+            let mode = fields.require("mode")?.string(&mode_path, "a string")?;
+            let mode = match choice_word(&mode, &mode_path)? {
+                ToolChoice::None => {
+                    let message = format!("'{mode_path}' must be 'auto' or 'required'");
+                    return Err(ApiError::parameter("invalid_value", mode_path, message));
+                }
+                other => other,
+            };
+            let names = fields.optional("tools", allowed)?.unwrap_or_default();
+            (mode, Some(names))
+        }
+        other => {
+            let message = format!(
+                "'{type_path}' must be 'function' or 'allowed_tools', and is '{}'",
+                clip(other)
+            );
+            return Err(ApiError::parameter("unsupported_value", type_path, message));
+        }
+    };
+    fields.finish(&[])?;
+    Ok(choice)
+}
+
+fn allowed(value: Json, path: &str) -> Result<Vec<String>, ApiError> {
+    let items = value.array(path)?.into_iter().enumerate();
+    let name = |(idx, item): (usize, Json)| {
+        let mut fields = item.fields(&format!("{path}[{idx}]"))?;
+        is_of_type(&mut fields, "function")?;
+        let name = function_name(&mut fields)?;
+        fields.finish(&[])?;
+        Ok(name)
+    };
+    items.map(name).collect()
+}
+
+/// The functions as the answer tells them back.
+pub(crate) fn echo(form: &AnswerForm) -> Value {
+    let tool = |tool: &Tool| {
+        json!({
+            "type": "function", "name": tool.name, "description": tool.description,
+            "parameters": tool.parameters, "strict": tool.is_strict,
+        })
+    };
+    form.tools.iter().map(tool).collect()
+}
+
+/// The choice as the answer tells it back.
+pub(crate) fn echo_choice(form: &AnswerForm) -> Value {
+    let mode = match &form.tool_choice {
+        ToolChoice::None => "none",
+        ToolChoice::Auto => "auto",
+        ToolChoice::Required => "required",
+        ToolChoice::Named(name) => return json!({"type": "function", "name": name}),
+    };
+    let Some(names) = &form.allowed_tools else {
+        return mode.into();
+    };
+    let tools = names.iter().map(|name| json!({"type": "function", "name": name}));
+    json!({"type": "allowed_tools", "mode": mode, "tools": tools.collect::<Value>()})
+}
