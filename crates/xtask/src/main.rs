@@ -1,5 +1,6 @@
-//! Project chores, so that contributors need only cargo: `cargo xtask test` and `cargo xtask tidy`.
+//! Project chores, so that contributors need only cargo: `cargo xtask test`, `tidy` and `bench`.
 
+mod bench;
 mod steps;
 mod tidy;
 
@@ -9,13 +10,17 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test          format, lints, every test (Rust, Python SDK, Node SDK), docs; installs what it needs
 cargo xtask test NAME …   only these steps: fmt, clippy, rust, docs, python, node
-cargo xtask tidy          the rules of the tree: dependency direction, file sizes, names";
+cargo xtask tidy          the rules of the tree: dependency direction, file sizes, names
+cargo xtask bench peers MODEL.gguf …   compare with llama.cpp and others on the same files (--help tells the flags)";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let result = match args.next().as_deref() {
-        Some("test") => steps::test(&root(), &args.collect::<Vec<_>>()),
-        Some("tidy") => report(&tidy::check(&root())),
+    let chore = args.next();
+    let rest: Vec<String> = args.collect();
+    let result = match (chore.as_deref(), rest.split_first()) {
+        (Some("test"), _) => steps::test(&root(), &rest),
+        (Some("tidy"), None) => report(&tidy::check(&root())),
+        (Some("bench"), Some((what, rest))) if what == "peers" => bench::peers(&root(), rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -102,22 +102,27 @@ fn binary(root: &Path) -> Result<PathBuf, String> {
 
 /// The interpreter of `target/venv`, made on first use and brought to the pinned packages.
 fn venv(root: &Path) -> Result<PathBuf, String> {
-    let folder = target(root).join("venv");
-    let python = folder.join("bin/python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    }
+    let python = venv_at(&target(root).join("venv"))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"])
         .arg(root.join("tests/sdk/python/requirements.txt")))?;
     Ok(python)
 }
 
-fn target(root: &Path) -> PathBuf {
+/// The interpreter of a virtual environment, made on first use.
+pub(crate) fn venv_at(folder: &Path) -> Result<PathBuf, String> {
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    }
+    Ok(python)
+}
+
+pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let status = command
         .status()
         .map_err(|error| format!("{:?} did not start: {error}", command.get_program()))?;
