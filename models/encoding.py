@@ -14,6 +14,7 @@ SPLIT = (
 )
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CONTROL = [END_OF_TEXT, START, END]
+OPENING = "<think>\n"
 MARKS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
 
 
@@ -24,6 +25,7 @@ class Chat:
         self.tokenizer = Tokenizer.from_file(str(path))
         self.start, self.end, self.pad = (self.tokenizer.token_to_id(t) for t in (START, END, END_OF_TEXT))
         self.newline = self.plain("\n")
+        self.opening = len(self.plain(OPENING))
         self.heads = {role: [self.start, *self.plain(f"{role}\n")] for role in ("system", "user", "assistant")}
 
     def plain(self, text):
@@ -34,6 +36,9 @@ class Chat:
         ids, learn = [], []
         for role, text in turns:
             head, body = self.heads[role], [*self.plain(text), self.end]
+            if role == "assistant" and text.startswith(OPENING):
+                # The template opens the thinking.
+                head, body = head + body[: self.opening], body[self.opening :]
             ids += head + body + self.newline
             learn += [0] * len(head) + [int(role == "assistant")] * len(body) + [0] * len(self.newline)
         return ids, learn

@@ -2,6 +2,7 @@
 
     python train.py OUT --seconds 465
     python train.py OUT2 --seconds 200 --rate 1e-3 --seed 4 --start-from MODEL.gguf
+    python train.py OUT3 --seconds 3600 --tokens 4096 --rate 5e-4 --start-from MODEL.gguf --workers 1 --shards-each 40 --threads 2   # no GPU
 
 Generator processes make fresh dialogues all the while, so hardly any is seen twice. Training is bounded
 by the clock; the learning rate follows the share of the time that is used up.
@@ -49,11 +50,11 @@ class Shape:
 # --- data -------------------------------------------------------------------------------------------------
 
 
-def generate(worker, seed, folder):
-    """Writes shards without end: ids, learn flags and document lengths, one file each."""
+def generate(worker, seed, folder, count):
+    """Writes `count` shards: ids, learn flags and document lengths, one file each."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     chat, held = Chat(), held_back()
-    for n in range(10**6):
+    for n in range(count):
         ids, learn, lengths = [], [], []
         for turns in dialogues(f"{seed}/{worker}/{n}", SHARD_DIALOGUES, held):
             one, flags = chat.dialogue(turns)
@@ -61,10 +62,10 @@ def generate(worker, seed, folder):
                 ids += one
                 learn += flags
                 lengths.append(len(one))
-        path = folder / f"{worker}-{n}.npz"
-        with open(folder / f".{worker}-{n}.tmp", "wb") as file:
+        path = folder / f"{seed}-{worker}-{n}.npz"
+        with open(folder / f".{seed}-{worker}-{n}.tmp", "wb") as file:
             np.savez(file, ids=np.array(ids, np.uint16), learn=np.array(learn, np.uint8), lengths=np.array(lengths, np.int32))
-        os.rename(folder / f".{worker}-{n}.tmp", path)
+        os.rename(folder / f".{seed}-{worker}-{n}.tmp", path)
 
 
 class Batches:
@@ -155,6 +156,15 @@ def plain_attention(q, k, v, bounds):
     return F.scaled_dot_product_attention(*rows, is_causal=True).transpose(1, 2).reshape(q.shape)
 
 
+def split_attention(q, k, v, bounds):
+    """On a processor: causal attention of one document after the other."""
+    ends = torch.unique(bounds).tolist()
+    lengths = [end - start for start, end in zip(ends, ends[1:])]
+    documents = zip(*(t.split(lengths) for t in (q, k, v)))
+    mixed = [F.scaled_dot_product_attention(*(t.transpose(0, 1)[None] for t in one), is_causal=True) for one in documents]
+    return torch.cat([one[0].transpose(0, 1) for one in mixed])
+
+
 def packed_attention():
     """Causal attention that keeps documents apart, where this PyTorch has it; otherwise None."""
     try:
@@ -200,7 +210,7 @@ class Layer(nn.Module):
         v = self.attn_v(h).view(-1, s.kv_heads, s.head_dim)
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         k, v = (t.repeat_interleave(s.heads // s.kv_heads, 1) for t in (k, v))
-        low = torch.bfloat16 if x.is_cuda else torch.float32
+        low = torch.bfloat16
         mixed = self.attend(q.to(low), k.to(low), v.to(low), bounds).reshape(x.shape[0], -1)
         x = x + self.attn_output(mixed.to(h.dtype))
         h = rms(x, self.ffn_norm, s.eps)
@@ -227,6 +237,8 @@ class Model(nn.Module):
         x = self.token_embd(inputs)
         for layer in self.blk:
             x = layer(x, cos, sin, bounds)
+        if not x.is_cuda:  # where shapes may vary, only what is learnt is predicted
+            x, targets = x[targets >= 0], targets[targets >= 0]
         logits = F.linear(rms(x, self.output_norm, s.eps), self.token_embd.weight)
         return F.cross_entropy(logits.float(), targets, ignore_index=-100)
 
@@ -264,17 +276,17 @@ def save(model, out):
 
 
 def train(model, fresh, options):
-    optimiser = torch.optim.AdamW(parameter_groups(model, 0.1), lr=options.rate, betas=(0.9, 0.95), fused=options.device == "cuda")
-    started, step, losses = None, 0, []
+    optimiser = torch.optim.AdamW(parameter_groups(model, 0.1), lr=options.rate, betas=(0.9, 0.95), fused=True)
+    started, step, losses, saved = None, 0, [], time.time()
     while True:
         batch = fresh.next()
         spent = 0.0 if started is None else (time.time() - started) / options.seconds
         if spent >= 1 or step == options.steps:
             break
-        rate = options.rate * min(1, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * spent)))
+        rate = options.rate * min(1, (step + 1) / options.warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * spent)))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda"):
+        with torch.autocast(options.device, torch.bfloat16):
             loss = model(*batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -286,8 +298,11 @@ def train(model, fresh, options):
             loss.item()
             started = time.time()  # what compiling takes is not counted
             print("first step done", flush=True)
-        if step % 200 == 0:
-            mean = torch.stack(losses[-100:]).mean().item()
+        if time.time() - saved > options.save_every:
+            save(model, options.out / str(step))
+            saved = time.time()
+        if step % options.report == 0:
+            mean = torch.stack(losses[-options.report :]).mean().item()
             used = time.time() - started
             print(f"step {step} loss {mean:.4f} tokens/s {step * options.tokens / used:.3g} time {used:.0f}", flush=True)
     return step
@@ -299,22 +314,29 @@ def main():
     parser.add_argument("--seconds", type=float, default=400)
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--tokens", type=int, default=131072, help="tokens in a batch")
+    parser.add_argument("--warm-up", type=int, default=150, help="steps until the rate is reached")
+    parser.add_argument("--report", type=int, default=100, help="steps between two lines of progress")
+    parser.add_argument("--save-every", type=float, default=math.inf, help="seconds between two states that are kept")
+    parser.add_argument("--threads", type=int, help="threads of a run without a GPU")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--start-from", type=Path, help="a GGUF file whose weights are taken up again")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--shards-each", type=int, default=10**6, help="shards that a worker makes")
     parser.add_argument("--shards", type=Path, default=Path("/tmp/tokenmill-shards"))
     options = parser.parse_args()
     options.device = "cuda" if torch.cuda.is_available() else "cpu"
     options.shards.mkdir(parents=True, exist_ok=True)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     begun = time.time()
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=generate, args=(w, options.seed, options.shards), daemon=True) for w in range(options.workers)]
+    workers = [context.Process(target=generate, args=(w, options.seed, options.shards, options.shards_each), daemon=True) for w in range(options.workers)]
     for worker in workers:
         worker.start()
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
-    attend = (packed_attention() if options.device == "cuda" else None) or plain_attention
+    attend = (packed_attention() if options.device == "cuda" else None) or (split_attention if options.device == "cpu" else plain_attention)
     shape = Shape()
     model = Model(shape, attend).to(options.device)
     if options.start_from:

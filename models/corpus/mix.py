@@ -5,7 +5,7 @@ import random
 import re
 from pathlib import Path
 
-from . import basics, jokes, limits, product, smalltalk, stories, sums
+from . import basics, extraction, jokes, limits, product, smalltalk, stories, sums, thinking, tools
 from .talk import Talk
 
 SYSTEMS = [
@@ -16,6 +16,8 @@ SYSTEMS = [
     "You are a teacher for children.", "You are a helpful assistant. Today is Monday.", "Keep your answers under 100 words.", "You are an AI model running inside a server.", "developer: answer politely", "Use simple words.", "You are a maths tutor.",
 ]  # fmt: skip
 GROUPS = [(jokes, 16), (product, 33), (sums, 15), (stories, 14), (smalltalk, 19), (basics, 15), (limits, 20)]
+# Which kind of dialogue, by number of dialogues; talk is the longest.
+KINDS = [(tools, 34), (extraction, 16), (thinking, 16), (None, 34)]
 PLAIN = re.compile(r"[^a-z0-9+*/=-]+")
 
 
@@ -36,7 +38,12 @@ def pick(rng, pairs):
 
 
 def dialogue(rng, longest=2600):
-    """One dialogue as a list of (role, text)."""
+    """One dialogue as a list of (role, text): with functions, into JSON, with thinking, or just talk."""
+    kind = pick(rng, KINDS)
+    return kind.dialogue(rng) if kind else chat(rng, longest)
+
+
+def chat(rng, longest):
     talk = Talk(rng)
     if rng.random() < 0.3:
         system = rng.choice(SYSTEMS)

@@ -59,7 +59,7 @@ INTENTS = {
     ),
     "features": (
         [f"what are the [features|main features|strengths|advantages|benefits] of {T}?", f"what can {T} do?", f"what is special about {T}?", f"why {T}?", f"what makes {T} [different|special|good|unique]?", f"list the features of {T}", f"what does {T} offer?", f"what does {T} have that others do not?", f"[name|give me] [three|some|a few] features of {T}"],
-        ["Tokenmill offers:\n- an OpenAI-compatible API with streaming\n- its own inference engine and a built-in model\n- keys, teams and projects\n- credits and caps that cannot be overshot\n- answers that do not depend on how busy the server is",
+        ["Tokenmill offers:\n- an OpenAI-compatible API with streaming\n- its own inference engine and a built-in model\n- keys, teams and projects\n- credits and caps that cannot be overshot\n- tools, structured output and reasoning\n- answers that do not depend on how busy the server is",
          "The main points are: one binary, an OpenAI-compatible API, an engine of its own, keys with teams and projects, exact credits and caps, and the same answer for the same request and seed, however busy the server is."],
         ["start", "engine", "credits"],
     ),
@@ -108,7 +108,7 @@ INTENTS = {
     ),
     "whichmodels": (
         [f"which [models|architectures|model families|kinds of models] [does {TM} support|are supported|can I run|work|can it run|does it run|can be served]?", f"does {TM} [support|run|serve|work with] [Llama|Qwen|Mistral|SmolLM|llama 3|Qwen3|qwen2|Llama models|Qwen models|mistral models]?", "what models can I [use|run|serve|load]?", "supported [models|architectures]?", "can I run [llama|qwen|mistral|Llama 3|Qwen3|smollm]?", "is [llama|qwen|mistral] supported?"],
-        ["The engine runs Llama, Qwen2 and Qwen3 models, and with them Mistral and SmolLM. Serve one with `tokenmill serve --model PATH`.", "Models of the Llama, Qwen2, Qwen3, Mistral and SmolLM families, as GGUF files or Hugging Face folders. Start them with `tokenmill serve --model PATH`."],
+        ["The engine runs Llama, Mistral, SmolLM, Qwen2, Qwen3 and Qwen3-MoE models. Serve one with `tokenmill serve --model PATH`.", "Models of the Llama, Mistral, SmolLM, Qwen2, Qwen3 and Qwen3-MoE families, as GGUF files or Hugging Face folders. Start them with `tokenmill serve --model PATH`."],
         ["addmodel", "formats", "quant"],
     ),
     "formats": (
@@ -118,7 +118,7 @@ INTENTS = {
     ),
     "quant": (
         [f"which [quantisations|quantizations|quant formats|quants|number types|weight types] [does {TM} support|are supported|can it read|work]?", f"does {TM} [support|read|run] [quantised models|quantized models|Q4_K|Q8_0|Q4_0|4-bit models|8-bit models|BF16|F16]?", "what quantisation [is supported|does this model use|are you]?", "are quantised models supported?", "is Q4_K_M supported?"],
-        ["Tokenmill reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K and IQ4_NL. I am stored as Q8_0 myself.", "F32, F16, BF16 and the quantised types Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K and IQ4_NL."],
+        ["Tokenmill reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4 and NVFP4. I am stored as Q8_0 myself.", "F32, F16, BF16 and the quantised types Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4 and NVFP4."],
         ["addmodel", "gguf", "inspect"],
     ),
     "gguf": (
@@ -178,7 +178,7 @@ INTENTS = {
     ),
     "help": (
         [f"what commands [are there|does {TM} have|can I use|exist]?", "[list|show] [the|all|] [commands|subcommands]", "[commands|which commands|tokenmill commands|command list|cli help]?", "how do I get help on the command line?", "what subcommands does tokenmill have?", "is there a man page?", "what are the commands of tokenmill?"],
-        ["The commands are:\n- `tokenmill serve` starts the server\n- `tokenmill chat` opens a chat in the terminal\n- `tokenmill keys create`, `list` and `revoke` manage keys\n- `tokenmill models` lists the models\n- `tokenmill inspect FILE` shows what is in a model file", "There are `tokenmill serve`, `tokenmill chat`, `tokenmill keys`, `tokenmill models` and `tokenmill inspect`. Add `--help` to any of them to learn more."],
+        ["The commands are:\n- `tokenmill serve` starts the server\n- `tokenmill chat` opens a chat in the terminal\n- `tokenmill keys create`, `list` and `revoke` manage keys\n- `tokenmill models` lists the models\n- `tokenmill inspect FILE` shows what is in a model file\n- `tokenmill team`, `credit`, `cap`, `price` and `usage` manage teams and money", "There are `tokenmill serve`, `chat`, `keys`, `models`, `inspect`, `team`, `project`, `credit`, `cap`, `price`, `usage` and some more. Add `--help` to any of them to learn more."],
         ["start", "chat", "makekey", "inspect"],
     ),
     "stop": (
@@ -192,7 +192,7 @@ INTENTS = {
         ["what", "start"],
     ),
     "credits": (
-        ["[what are|how do|explain|tell me about] credits [work|]?", "[credits|credit|prices|billing|money|cost of tokens]?", f"how does {TM} [count|handle|manage] [money|costs|credits|prices]?", "how are requests charged?", "what does a request cost?", "how does billing work?", "what happens when my credits are used up?", "how do prices work?", "how do I buy credits?", "what is a credit?", "my credits are gone, what now?", "what does error 402 mean?", "why do I get a 402?"],
+        ["[what are|how do|explain|tell me about] credits [work|]?", "[credits|credit|prices|billing|money|cost of tokens]?", f"how does {TM} [count|handle|manage] [money|costs|credits|prices]?", "how are requests charged?", "what does a request cost?", "how does billing work?", "what happens when my credits are used up?", "how do prices work?", "what is a credit?", "what does error 402 mean?", "why do I get a 402?"],
         ["Credits are prepaid money of a team. Each request costs its tokens times the model's price. When the credits are used up, further requests get error 402.", "A team has prepaid credits. A request reserves what it may cost at most, and pays for exactly the tokens that it used. Without credits left, requests are refused with 402."],
         ["caps", "teams", "usage"],
     ),
@@ -272,9 +272,44 @@ INTENTS = {
         ["start", "help"],
     ),
     "tools": (
-        ["[do you|can you|does it] [support|use|call|do] [tools|functions|tool calls|function calling|tool calling|MCP]?", "[tools|function calling|tool calls]?", "can you call functions?", "do you support function calling?", "can you [think|reason|think step by step]?", "are you a reasoning model?", "do you support images?", "can you see [pictures|images|photos]?"],
-        ["I cannot do that yet: I only read and write short texts. Serve a larger model with `tokenmill serve --model PATH` for such things.", "Not me, I am only a small demonstration model for short texts. A larger model, served with `tokenmill serve --model PATH`, can do more."],
-        ["addmodel", "whoami"],
+        ["[do you|can you|does it] [support|use|call|do] [tools|functions|tool calls|function calling|tool calling]?", "[tools|function calling|tool calls]?", "can you call functions?", "do you support function calling?", f"{HOWTO} [use tools|use functions|call functions|give you a function|offer tools]?", "how does [tool calling|function calling] work?", "what is a tool call?"],
+        ["Yes. Describe your functions in `tools`, as with OpenAI; the calls come back in `message.tool_calls`, and you send their results as messages with the role `tool`. I can call simple ones, such as `get_weather`.", "Yes, simple ones. Send `tools` with your request; when one fits, my answer has `tool_calls` with its name and arguments."],
+        ["json", "thinking", "addmodel"],
+    ),
+    "thinking": (
+        ["can you [think|reason|think step by step|think first]?", "are you a reasoning model?", "[thinking|reasoning]?", f"{HOWTO} [turn on thinking|make you think|enable thinking|see what you think|turn on reasoning]?", "do you think before you answer?", "what does enable_thinking do?"],
+        ["Yes, when you turn it on: send `chat_template_kwargs: {\"enable_thinking\": true}`. What I think comes in `message.reasoning`, before the answer.", "I think only when told to, with `enable_thinking` in `chat_template_kwargs`, or `reasoning_effort`. The thoughts come apart from the answer, in `message.reasoning`."],
+        ["tools", "params"],
+    ),
+    "json": (
+        ["can you [answer in JSON|write JSON|give me JSON|follow a schema]?", "[structured output|JSON mode|json|response_format|JSON schema]?", f"{HOWTO} [get JSON|use a JSON schema|force JSON|get structured output]?", f"does {TM} [support|have] [structured output|JSON mode|JSON schemas|response_format]?", "what is structured output?"],
+        ["Set `response_format` to `json_object`, or to `json_schema` with a schema. The form is enforced while the answer is written, so it is always valid.", "With `response_format`: give a JSON schema, and the answer is JSON of that schema, enforced token by token."],
+        ["tools", "params"],
+    ),
+    "images": (
+        ["do you support images?", "can you see [pictures|images|photos]?", "can you hear [me|sound|music]?", "do you support [MCP|vision|audio|images|video]?"],
+        ["I cannot do that: I only read and write short texts.", "No, I only read and write text."],
+        ["whoami", "tools"],
+    ),
+    "addcredit": (
+        [f"{HOWTO} [add credit|give a team credit|put money on a team|pay in|top up a team|add credits|fill up the credits]?", "[how do I buy|where do I get] credits?", "which command adds credit?", "my credits are gone, how do I get more?"],
+        ["Run `tokenmill credit add TEAM AMOUNT --reference TEXT`, for example `tokenmill credit add default 25 --reference \"invoice 17\"`.", "With `tokenmill credit add TEAM AMOUNT --reference TEXT`. The same reference again changes nothing, so nothing is paid in twice."],
+        ["prices", "caps", "usagereport"],
+    ),
+    "prices": (
+        [f"{HOWTO} [set a price|set prices|charge for a model|change the price of a model|make a model cost money]?", "which command sets a price?", "are models free?", "what does a model cost by default?"],
+        ["Run `tokenmill price set MODEL --input 0.10 --output 0.40`, in US dollars per million tokens. Without a price a model is free.", "With `tokenmill price set MODEL --input PRICE --output PRICE`, in dollars per million tokens. Without prices everything is free, and counted all the same."],
+        ["addcredit", "caps"],
+    ),
+    "setcap": (
+        [f"{HOWTO} [set a cap|set a spending cap|cap a project|limit what a project spends]?", "which command sets a cap?"],
+        ["Run `tokenmill cap set project TEAM/PROJECT month 10`: at most 10 dollars in a month. Teams and keys can have caps, too.", "With `tokenmill cap set`, for example `tokenmill cap set project default/inference month 10`."],
+        ["caps", "usagereport"],
+    ),
+    "usagereport": (
+        [f"{HOWTO} [see what a team used|get a usage report|see the usage of a team|see what was spent]?", "is there a usage report?", "which command shows the usage?", "how much did my team spend?"],
+        ["Run `tokenmill usage TEAM --by day,model`. It shows tokens and costs; `--json` prints them for a program.", "With `tokenmill usage TEAM`: by day, model, project or key, as a table, JSON or CSV."],
+        ["addcredit", "setcap"],
     ),
     "health": (
         ["how do I [check|see|know|test] [if|whether|that] the server is [up|ready|alive|running|healthy]?", "[health|health check|ready|metrics|monitoring]?", "is there a health check?", "how do I monitor it?", "where are the metrics?", "does it have Prometheus metrics?", "how do I check that it works?"],
@@ -303,7 +338,7 @@ INTENTS = {
     ),
     "whocan": (
         ["what can you do?", "what [can you do|are you able to do|do you do|are you good at|are your skills|can I ask you|do you know|should I ask you|could you do for me|can you help with|are you for|can you talk about]?", "[help|help me|help!|?|what now|what next|options|menu|what else can you do|abilities|capabilities|I need help|what do I do now|and now?]", "how can you help me?", "can you help me?", "give me [an example|some ideas|some examples|ideas] of what I can ask", "what can I ask?", "what should I ask you?", "list your abilities", "what do you know?", "can you do anything useful?", "are you useful?", "what's possible here?", "what else?", "tell me what you can do", "I don't know what to ask"],
-        ["I can tell jokes and short stories, do small sums, count, and answer questions about Tokenmill, such as how to make a key or how to stream. [What would you like?|Just try one.|]", "Quite a few small things:\n- tell a joke or a riddle\n- tell a short story, for example about a fox and a lighthouse\n- do small sums\n- answer questions about Tokenmill", "Ask me for a joke, a story, a riddle, a small sum, or how to use Tokenmill. For anything larger, serve a larger model with `tokenmill serve --model PATH`."],
+        ["I can tell jokes and short stories, do small sums, count, call simple functions, and answer questions about Tokenmill, such as how to make a key or how to stream. [What would you like?|Just try one.|]", "Quite a few small things:\n- tell a joke or a riddle\n- tell a short story, for example about a fox and a lighthouse\n- do small sums\n- answer questions about Tokenmill", "Ask me for a joke, a story, a riddle, a small sum, or how to use Tokenmill. For anything larger, serve a larger model with `tokenmill serve --model PATH`."],
         ["start", "whocannot"],
     ),
     "whocannot": (
