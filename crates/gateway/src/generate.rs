@@ -229,6 +229,12 @@ impl Looking {
         })
     }
 
+    /// Tokens that fit, prompt and answer together.
+    pub(crate) fn n_context(&self) -> u64 {
+        let card = self.app.models.model(&self.model);
+        card.map_or(0, |card| card.n_context)
+    }
+
     /// A draft as a request.
     pub(crate) fn check(&self, draft: Draft) -> Result<tokenmill_inference::Request, ApiError> {
         draft

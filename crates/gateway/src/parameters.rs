@@ -6,6 +6,7 @@
 
 pub(crate) mod anthropic;
 pub(crate) mod caching;
+pub(crate) mod completion;
 pub(crate) mod conversation;
 pub(crate) mod ending;
 pub(crate) mod logprobs;

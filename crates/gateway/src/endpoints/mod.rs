@@ -1,12 +1,14 @@
 //! The endpoints, and [`ROUTES`], the one list of them.
 
 mod chat_completions;
+mod completions;
 mod health;
 mod manage;
 mod messages;
 mod metrics;
 mod models;
 mod responses;
+mod tokens;
 
 pub use manage::{MANAGE_ROUTES, ManageRoute};
 
@@ -83,6 +85,42 @@ pub const ROUTES: &[Route] = &[
         example: Some(r#"{"model":"MODEL","input":"Tell me a joke."}"#),
         parameters: responses::PARAMETERS,
         handler: || post(responses::create),
+    },
+    Route {
+        path: "/v1/completions",
+        method: "POST",
+        access: Access::Key,
+        summary: "What goes on from a plain prompt",
+        example: Some(r#"{"model":"MODEL","prompt":"Once upon a time"}"#),
+        parameters: completions::PARAMETERS,
+        handler: || post(completions::create),
+    },
+    Route {
+        path: "/tokenize",
+        method: "POST",
+        access: Access::Key,
+        summary: "The token ids of a text or conversation",
+        example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
+        parameters: tokens::TOKENIZE,
+        handler: || post(tokens::tokenize),
+    },
+    Route {
+        path: "/detokenize",
+        method: "POST",
+        access: Access::Key,
+        summary: "The text of token ids",
+        example: Some(r#"{"model":"MODEL","tokens":[104,105]}"#),
+        parameters: tokens::DETOKENIZE,
+        handler: || post(tokens::detokenize),
+    },
+    Route {
+        path: "/apply-template",
+        method: "POST",
+        access: Access::Key,
+        summary: "A conversation in the model's own form",
+        example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
+        parameters: tokens::TEMPLATE,
+        handler: || post(tokens::apply_template),
     },
     Route {
         path: "/v1/models",

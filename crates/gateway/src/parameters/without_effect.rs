@@ -24,15 +24,17 @@ const fn row(
     }
 }
 
+/// Your own end user, of every door of OpenAI's.
+pub(crate) const USER: Group = &[row(
+    "user",
+    Origin::OpenAi,
+    r#"{"type":"string","maxLength":512}"#,
+    "a name for your own end user; it is not kept",
+    [r#"["", "someone"]"#, r#"[7]"#],
+)];
+
 /// OpenAI's, of more than one door.
 pub(crate) const OPENAI: Group = &[
-    row(
-        "user",
-        Origin::OpenAi,
-        r#"{"type":"string","maxLength":512}"#,
-        "a name for your own end user; it is not kept",
-        [r#"["", "someone"]"#, r#"[7]"#],
-    ),
     row(
         "safety_identifier",
         Origin::OpenAi,
@@ -97,28 +99,14 @@ pub(crate) const OPENAI_CHAT: Group = &[
     ),
 ];
 
-/// vLLM's, each with the one value that asks for what is done anyway.
-pub(crate) const VLLM: Group = &[
+/// vLLM's, of chats only: each with the one value that asks for what is done anyway.
+pub(crate) const VLLM_CHAT: Group = &[
     row(
         "best_of",
         Origin::Vllm,
         r#"{"const":1}"#,
         "only 1",
         [r#"[1]"#, r#"[2, 0]"#],
-    ),
-    row(
-        "use_beam_search",
-        Origin::Vllm,
-        r#"{"const":false}"#,
-        "only `false`",
-        [r#"[false]"#, r#"[true]"#],
-    ),
-    row(
-        "length_penalty",
-        Origin::Vllm,
-        r#"{"const":1}"#,
-        "only 1; it belongs to beam search",
-        [r#"[1, 1.0]"#, r#"[0.5]"#],
     ),
     row(
         "echo",
@@ -133,6 +121,24 @@ pub(crate) const VLLM: Group = &[
         r#"{"const":false}"#,
         "only `false`: a chat template writes its own special tokens",
         [r#"[false]"#, r#"[true]"#],
+    ),
+];
+
+/// vLLM's, of more than one door, each with the one value that asks for what is done anyway.
+pub(crate) const VLLM: Group = &[
+    row(
+        "use_beam_search",
+        Origin::Vllm,
+        r#"{"const":false}"#,
+        "only `false`",
+        [r#"[false]"#, r#"[true]"#],
+    ),
+    row(
+        "length_penalty",
+        Origin::Vllm,
+        r#"{"const":1}"#,
+        "only 1; it belongs to beam search",
+        [r#"[1, 1.0]"#, r#"[0.5]"#],
     ),
     row(
         "skip_special_tokens",

@@ -39,6 +39,10 @@ pub(crate) fn whole(route: &Route, body: &Value) -> Told {
             let choice = &body["choices"][0];
             (text(&choice["message"]["content"]), &choice["finish_reason"])
         }
+        "/v1/completions" => {
+            let choice = &body["choices"][0];
+            (text(&choice["text"]), &choice["finish_reason"])
+        }
         "/v1/messages" => (joined(&body["content"], "text"), &body["stop_reason"]),
         "/v1/responses" => (joined(&body["output"][0]["content"], "text"), &body["status"]),
         other => panic!("nothing is known of the answers of {other}"),
@@ -54,6 +58,7 @@ pub(crate) fn whole(route: &Route, body: &Value) -> Told {
 pub(crate) fn pieces(route: &Route, reply: &Reply) -> Told {
     match route.path {
         "/v1/chat/completions" => chunks(reply, |choice| text(&choice["delta"]["content"])),
+        "/v1/completions" => chunks(reply, |choice| text(&choice["text"])),
         "/v1/messages" => {
             let events = reply.events();
             let last = events.iter().rev().find(|event| event["type"] == "message_delta");

@@ -2,10 +2,12 @@
 //! upstream or the real engine on a model without weights.
 
 mod client;
+mod completions;
 mod doors;
 mod local_model;
 mod scripted;
 mod server;
+mod tokens;
 mod wishes;
 
 mod answers;

@@ -14,6 +14,10 @@ fn body(route: &Route, row: &Parameter, value: &Value) -> Value {
     if row.name == "stream_options" {
         body["stream"] = json!(true);
     }
+    if row.name == "prompt" {
+        // One stands in the place of the other.
+        body.as_object_mut().expect("an object").remove("messages");
+    }
     body[row.name] = value.clone();
     body
 }

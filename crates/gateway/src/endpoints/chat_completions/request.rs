@@ -24,9 +24,11 @@ pub(in crate::endpoints) const PARAMETERS: &[Group] = &[
     caching::ROWS,
     streaming::STREAM,
     streaming::OPTIONS,
+    without_effect::USER,
     without_effect::OPENAI,
     without_effect::METADATA,
     without_effect::OPENAI_CHAT,
+    without_effect::VLLM_CHAT,
     without_effect::VLLM,
     unsupported::CHAT,
 ];

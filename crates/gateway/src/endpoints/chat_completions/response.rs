@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
 
 use crate::stream::{ByKind, CallHead, FoldedCall, FoldedChoice, FoldedText};
-use crate::tokens::ContentLogprob;
+use crate::tokens::{CompletionUsage, ContentLogprob};
 
 /// What stands in every object of one answer.
 #[derive(Debug, Clone)]
@@ -268,45 +268,6 @@ impl Logprobs {
             content: tokens.iter().map(ContentLogprob::of).collect(),
             refusal: (),
         })
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct CompletionUsage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    /// Absent when unknown: a 0 would be a claim.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_tokens_details: Option<PromptTokensDetails>,
-    /// Absent for models that do not think.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completion_tokens_details: Option<CompletionTokensDetails>,
-}
-
-#[derive(Debug, Serialize)]
-struct CompletionTokensDetails {
-    reasoning_tokens: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct PromptTokensDetails {
-    cached_tokens: u64,
-}
-
-impl From<Usage> for CompletionUsage {
-    fn from(usage: Usage) -> CompletionUsage {
-        CompletionUsage {
-            prompt_tokens: usage.n_prompt,
-            completion_tokens: usage.n_completion,
-            total_tokens: usage.n_prompt.saturating_add(usage.n_completion),
-            prompt_tokens_details: usage
-                .n_cached
-                .map(|cached_tokens| PromptTokensDetails { cached_tokens }),
-            completion_tokens_details: usage
-                .n_reasoning
-                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
-        }
     }
 }
 

@@ -17,6 +17,7 @@ pub(in crate::endpoints) const PARAMETERS: &[Group] = &[
     form::ROWS,
     caching::ROWS,
     streaming::STREAM,
+    without_effect::USER,
     without_effect::OPENAI,
     without_effect::METADATA,
     state::ROWS,
