@@ -24,20 +24,25 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         draft,
         origins,
         is_text,
+        offered,
         stream,
         cache_salt,
         told,
     } = body;
     let echo = Asked::new(&draft, told);
-    let names = Names { origins, is_text };
+    let names = Names {
+        origins,
+        is_text,
+        tools: offered.paths.clone(),
+    };
     let waiting = waiting.naming(move |name| names.of(name));
     let running = waiting.start(draft, cache_salt.as_deref()).await?;
     if stream {
-        return Ok(running.streamed(EventFrames::new(echo)));
+        return Ok(running.streamed(EventFrames::new(echo, offered)));
     }
     running
         .whole(move |folded| {
-            let (output, ending) = OutputItem::all(folded.choices);
+            let (output, ending) = OutputItem::all(folded.choices, &offered);
             ResponseBody::finished(echo, output, ending, folded.usage)
         })
         .await

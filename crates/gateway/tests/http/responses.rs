@@ -152,10 +152,16 @@ async fn what_coding_agents_send_is_taken() {
             {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "ls"}],
              "encrypted_content": null},
             {"type": "function_call", "name": "shell", "arguments": "{\"command\":[\"ls\"]}", "call_id": "call_1"},
-            {"type": "function_call_output", "call_id": "call_1", "output": "a.txt"}],
+            {"type": "function_call_output", "call_id": "call_1", "output": "a.txt"},
+            {"type": "function_call", "namespace": "agents", "name": "close", "arguments": "{}", "call_id": "call_2"},
+            {"type": "function_call_output", "call_id": "call_2", "output": "closed"}],
+        "client_metadata": {"turn_id": "1"},
         "tools": [{"type": "function", "name": "shell", "description": "Runs.", "strict": false,
                    "parameters": {"type": "object", "properties": {"command": {"type": "array", "items": {"type": "string"}}},
-                                  "required": ["command"], "additionalProperties": false}}],
+                                  "required": ["command"], "additionalProperties": false}},
+                  {"type": "namespace", "name": "agents", "description": "Agents.", "tools": [
+                      {"type": "function", "name": "close", "description": "Closes one.", "strict": false,
+                       "parameters": {"type": "object"}}]}],
     });
     let reply = ask(&server, &sent).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -164,9 +170,65 @@ async fn what_coding_agents_send_is_taken() {
         panic!("a conversation")
     };
     let roles: Vec<Role> = conversation.messages.iter().map(|message| message.role).collect();
-    assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool]);
+    assert_eq!(
+        roles,
+        [
+            Role::System,
+            Role::User,
+            Role::Assistant,
+            Role::Tool,
+            Role::Assistant,
+            Role::Tool
+        ]
+    );
+    assert_eq!(conversation.messages[4].tool_calls[0].name, "agents__close");
+    let told = &requests[0].form.tools[1];
+    assert_eq!(
+        (told.name.as_str(), told.description.as_deref()),
+        ("agents__close", Some("Agents. Closes one."))
+    );
     assert_eq!(conversation.messages[2].reasoning.as_deref(), Some("ls"));
     assert_eq!(conversation.messages[3].name.as_deref(), Some("shell"));
+}
+
+#[tokio::test]
+async fn a_call_of_a_function_in_a_namespace_has_both_names() {
+    let server = TestServer::start(Scripted::new(|_| {
+        let call = Event::ToolCall {
+            choice: 0,
+            index: 0,
+            id: "call_0".into(),
+            name: "agents__close".into(),
+        };
+        let end = Event::ChoiceFinished {
+            choice: 0,
+            reason: FinishReason::ToolCalls,
+        };
+        let usage = Usage {
+            n_prompt: 7,
+            n_cached: None,
+            n_completion: 1,
+            n_reasoning: None,
+        };
+        let steps = [call, end, Event::Finished(usage)].map(Step::Say);
+        Ok([started()].into_iter().chain(steps).collect())
+    }))
+    .await;
+    let close = json!({"type": "function", "name": "close"});
+    let tools = json!([{"type": "namespace", "name": "agents", "tools": [close]}]);
+    let whole = ask(&server, &json!({"tools": tools})).await.json();
+    let stream = ask(&server, &json!({"tools": tools, "stream": true})).await;
+    for response in [whole, followed(&stream)] {
+        let call = &response["output"][0];
+        assert_eq!(
+            (&call["namespace"], &call["name"]),
+            (&json!("agents"), &json!("close"))
+        );
+        assert_eq!(response["tools"], tools);
+    }
+    let twice = json!([{"type": "namespace", "name": "agents", "tools": [close, close]}]);
+    let error = ask(&server, &json!({"tools": twice})).await.error();
+    assert_eq!(error["param"], "tools[0].tools[1].name");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use tokenmill_inference::{FinishReason, Started, TokenLogprob, Usage};
 use super::items::{ContentPart, OutputItem, Status};
 use super::response::{Asked, ResponseBody};
 use crate::error::ApiError;
+use crate::parameters::responses::tools::Offered;
 use crate::stream::{CallHead, FoldedCall, FoldedPart, FoldedText, Frames, SseBuffer};
 use crate::tokens::ContentLogprob;
 
@@ -143,6 +144,7 @@ impl Numbers {
 /// Writes the events of one response.
 pub(super) struct EventFrames {
     asked: Asked,
+    offered: Offered,
     numbers: Numbers,
     done: Vec<OutputItem>,
     /// The item that is being written.
@@ -153,9 +155,10 @@ pub(super) struct EventFrames {
 }
 
 impl EventFrames {
-    pub(super) fn new(asked: Asked) -> EventFrames {
+    pub(super) fn new(asked: Asked, offered: Offered) -> EventFrames {
         EventFrames {
             asked,
+            offered,
             numbers: Numbers::default(),
             done: Vec::new(),
             open: None,
@@ -167,7 +170,7 @@ impl EventFrames {
     fn begin(&mut self, part: FoldedPart, out: &mut SseBuffer) {
         self.close(Status::Completed, out);
         let output_index = self.done.len();
-        let item = OutputItem::of(part);
+        let item = OutputItem::of(part, &self.offered);
         let bare = item.bare();
         self.numbers.write(
             ResponseEvent::ItemAdded {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tokenmill_inference::FinishReason;
 
+use crate::parameters::responses::tools::Offered;
 use crate::random_id;
 use crate::stream::{FoldedCall, FoldedChoice, FoldedPart, FoldedText};
 use crate::tokens::ContentLogprob;
@@ -44,6 +45,8 @@ pub(super) enum OutputItem {
     FunctionCall {
         id: String,
         call_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
         name: String,
         arguments: String,
         status: Status,
@@ -67,14 +70,14 @@ pub(super) enum ContentPart {
 
 impl OutputItem {
     /// The items of a whole answer, and how it ended.
-    pub(super) fn all(choices: Vec<FoldedChoice>) -> (Vec<OutputItem>, FinishReason) {
+    pub(super) fn all(choices: Vec<FoldedChoice>, offered: &Offered) -> (Vec<OutputItem>, FinishReason) {
         let Some(choice) = choices.into_iter().next() else {
             return (Vec::new(), FinishReason::Stop);
         };
         let mut items: Vec<OutputItem> = choice
             .parts
             .into_iter()
-            .map(|part| OutputItem::of(part).with_status(Status::Completed))
+            .map(|part| OutputItem::of(part, offered).with_status(Status::Completed))
             .collect();
         if choice.reason == FinishReason::Length
             && let Some(last) = items.pop()
@@ -85,7 +88,7 @@ impl OutputItem {
     }
 
     /// A part with a new name.
-    pub(super) fn of(part: FoldedPart) -> OutputItem {
+    pub(super) fn of(part: FoldedPart, offered: &Offered) -> OutputItem {
         match part {
             FoldedPart::Reasoning(text) => OutputItem::Reasoning {
                 id: random_id("rs_"),
@@ -99,13 +102,17 @@ impl OutputItem {
                 status: Status::InProgress,
                 content: vec![ContentPart::of(text)],
             },
-            FoldedPart::Call(FoldedCall { id, name, arguments }) => OutputItem::FunctionCall {
-                id: random_id("fc_"),
-                call_id: id,
-                name,
-                arguments,
-                status: Status::InProgress,
-            },
+            FoldedPart::Call(FoldedCall { id, name, arguments }) => {
+                let (namespace, name) = offered.split(&name);
+                OutputItem::FunctionCall {
+                    id: random_id("fc_"),
+                    call_id: id,
+                    namespace,
+                    name,
+                    arguments,
+                    status: Status::InProgress,
+                }
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use tokenmill_inference::{Conversation, Draft, Prompt};
 use crate::error::ApiError;
 use crate::json::{Fields, Json};
 use crate::parameters::ending::{flag, limit};
+use crate::parameters::responses::tools::Offered;
 use crate::parameters::responses::{form, input, state, tools};
 use crate::parameters::{Group, MODEL, caching, name, sampling, streaming, without_effect};
 
@@ -30,6 +31,7 @@ pub(super) struct ResponsesRequest {
     pub(super) origins: Vec<Option<usize>>,
     /// Whether `input` is a text and has no places.
     pub(super) is_text: bool,
+    pub(super) offered: Offered,
     pub(super) stream: bool,
     pub(super) cache_salt: Option<String>,
     pub(super) told: Told,
@@ -37,6 +39,8 @@ pub(super) struct ResponsesRequest {
 
 /// What the answer only tells back.
 pub(super) struct Told {
+    /// As they were sent, where there are namespaces.
+    pub(super) namespaced_tools: Option<Value>,
     pub(super) instructions: Value,
     pub(super) metadata: Value,
     pub(super) text_format: Value,
@@ -54,10 +58,11 @@ impl ResponsesRequest {
         let (instructions, metadata) = (field("instructions"), field("metadata"));
         let summary = field("reasoning").and_then(|mut reasoning| Some(reasoning.get_mut("summary")?.take()));
         let is_text = field("input").is_some_and(|input| input.is_string());
+        let sent_tools = field("tools");
         let mut fields = json.into_body(PARAMETERS)?;
         let model = name(fields.require("model")?, "model")?;
         let turns = input::read(&mut fields)?;
-        let (mut draft, text_format) = draft(model, turns.messages, &mut fields)?;
+        let (mut draft, offered, text_format) = draft(model, turns.messages, &mut fields)?;
         draft.top_logprobs = form::logprobs(&mut fields)?;
         let cache_salt = caching::read(&mut fields)?;
         let stream = flag(&mut fields, "stream", false)?;
@@ -68,9 +73,11 @@ impl ResponsesRequest {
             draft,
             origins: turns.origins,
             is_text,
+            offered: offered.clone(),
             stream,
             cache_salt,
             told: Told {
+                namespaced_tools: sent_tools.filter(|_| offered.has_namespaces()),
                 instructions: instructions.unwrap_or_default(),
                 metadata: metadata.filter(Value::is_object).unwrap_or_else(|| json!({})),
                 text_format,
@@ -84,20 +91,22 @@ fn draft(
     model: String,
     messages: Vec<tokenmill_inference::Message>,
     fields: &mut Fields,
-) -> Result<(Draft, Value), ApiError> {
+) -> Result<(Draft, Offered, Value), ApiError> {
     let mut draft = Draft::on(model, Prompt::Conversation(Conversation::new(messages)));
-    tools::read(fields, &mut draft.form)?;
+    let offered = tools::read(fields, &mut draft.form)?;
     let text_format = form::text(fields, &mut draft.form)?;
     form::reasoning(fields, &mut draft.form)?;
     draft.max_tokens = limit(fields, "max_output_tokens")?;
     draft.sampling = sampling::read(fields)?;
-    Ok((draft, text_format))
+    Ok((draft, offered, text_format))
 }
 
 /// What the body calls the fields of a draft.
 pub(super) struct Names {
     pub(super) origins: Vec<Option<usize>>,
     pub(super) is_text: bool,
+    /// The path of each function.
+    pub(super) tools: Vec<String>,
 }
 
 impl Names {
@@ -106,7 +115,9 @@ impl Names {
             return self.message(rest);
         }
         if let Some((tool, field)) = ours.split_once(".function.") {
-            return Some(format!("{tool}.{field}"));
+            let idx = tool.strip_prefix("tools[")?.strip_suffix(']')?;
+            let path = self.tools.get(idx.parse::<usize>().ok()?)?;
+            return Some(format!("{path}.{field}"));
         }
         let theirs = match ours {
             "messages" => "input",
@@ -136,13 +147,17 @@ mod tests {
         let names = Names {
             origins: vec![None, Some(0), Some(3)],
             is_text: false,
+            tools: vec!["tools[0]".to_owned(), "tools[1].tools[0]".to_owned()],
         };
         for (ours, theirs) in [
             ("messages[0].name", Some("instructions")),
             ("messages[2].tool_calls", Some("input[3]")),
             ("messages", Some("input")),
             ("max_completion_tokens", Some("max_output_tokens")),
-            ("tools[1].function.parameters", Some("tools[1].parameters")),
+            (
+                "tools[1].function.parameters",
+                Some("tools[1].tools[0].parameters"),
+            ),
             ("temperature", None),
         ] {
             assert_eq!(names.of(ours).as_deref(), theirs, "{ours}");

@@ -78,7 +78,7 @@ impl Asked {
                 verbosity: "medium",
             },
             tool_choice: echo_choice(form),
-            tools: echo(form),
+            tools: told.namespaced_tools.unwrap_or_else(|| echo(form)),
             top_logprobs: draft.top_logprobs.unwrap_or(0),
             top_p: draft.sampling.top_p,
             truncation: "disabled",

@@ -3,6 +3,7 @@
 use tokenmill_inference::{LIMITS, Message, Role, ToolCall};
 
 use super::parts::{reasoning_text, text};
+use super::tools::joined;
 use crate::error::ApiError;
 use crate::json::{Fields, Json, clip};
 use crate::parameters::turns::Turns;
@@ -165,9 +166,11 @@ fn message(fields: &mut Fields) -> Result<Message, ApiError> {
 
 fn call(fields: &mut Fields) -> Result<ToolCall, ApiError> {
     let path = fields.path_of("arguments");
+    let namespace = fields.optional("namespace", short_text)?;
+    let name = named(fields, "name")?;
     Ok(ToolCall {
         id: named(fields, "call_id")?,
-        name: named(fields, "name")?,
+        name: namespace.map_or_else(|| name.clone(), |namespace| joined(&namespace, &name)),
         arguments: fields.require("arguments")?.string(&path, "JSON as a string")?,
     })
 }

@@ -1,7 +1,7 @@
 //! Wishes that answers be kept, cut or made elsewhere: each is taken only as what is done anyway, or refused.
 
 use crate::error::ApiError;
-use crate::json::Fields;
+use crate::json::{Fields, Json, clip};
 use crate::parameters::without_effect::one_of;
 use crate::parameters::{Group, Origin, Parameter, Rule};
 
@@ -30,6 +30,12 @@ pub(crate) const ROWS: Group = &[
         r#"{"const":"disabled"}"#,
         "only `disabled`: a prompt is never cut",
         [r#"["disabled"]"#, r#"["auto"]"#],
+    ),
+    row(
+        "client_metadata",
+        r#"{"type":"object","maxProperties":64,"additionalProperties":{"type":"string"}}"#,
+        "texts of the client's own; they are not kept",
+        [r#"[{"turn_id": "1"}, {}]"#, r#"[7, {"a": 1}]"#],
     ),
     row(
         "background",
@@ -83,6 +89,7 @@ pub(crate) fn check(fields: &mut Fields) -> Result<(), ApiError> {
     fields.optional("truncation", |value, path| {
         one_of(&value, path, &[r#""disabled""#])
     })?;
+    fields.optional("client_metadata", client_metadata)?;
     fields.optional("background", |value, path| one_of(&value, path, &["false"]))?;
     fields.optional("stream_options", |value, path| {
         let mut options = value.fields(path)?;
@@ -91,5 +98,25 @@ pub(crate) fn check(fields: &mut Fields) -> Result<(), ApiError> {
         })?;
         options.finish(&["include_usage"])
     })?;
+    Ok(())
+}
+
+/// Entries of `client_metadata`; its bytes are bounded by the body's.
+const MAX_CLIENT_METADATA: usize = 64;
+
+fn client_metadata(value: Json, path: &str) -> Result<(), ApiError> {
+    let Json::Object(entries) = value else {
+        return Err(value.wrong_type(path, "an object"));
+    };
+    if entries.len() > MAX_CLIENT_METADATA {
+        let message = format!(
+            "'{path}' has {} entries; at most {MAX_CLIENT_METADATA} fit",
+            entries.len()
+        );
+        return Err(ApiError::parameter("invalid_value", path, message));
+    }
+    for (key, value) in entries {
+        value.string(&format!("{path}.{}", clip(&key)), "a string")?;
+    }
     Ok(())
 }

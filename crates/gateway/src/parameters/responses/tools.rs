@@ -14,10 +14,10 @@ pub(crate) const ROWS: Group = &[
         name: "tools",
         origin: Origin::OpenAi,
         rule: Rule::Applied,
-        schema: r#"{"type":"array","maxItems":256,"items":{"type":"object","required":["type","name"],"properties":{"type":{"const":"function"},"name":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"description":{"type":["string","null"]},"parameters":{"type":["object","null"]},"strict":{"type":["boolean","null"]}}}}"#,
-        about: "up to 256 functions, each with `name`, `description`, `parameters` (a JSON schema) and `strict`, which is `false` unless it is said; OpenAI's own tools are refused",
+        schema: r#"{"type":"array","maxItems":256,"items":{"type":"object","required":["type","name"],"properties":{"type":{"enum":["function","namespace"]},"name":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"description":{"type":["string","null"]},"parameters":{"type":["object","null"]},"strict":{"type":["boolean","null"]}}}}"#,
+        about: "up to 256 functions, each with `name`, `description`, `parameters` (a JSON schema) and `strict`, which is `false` unless it is said; or a `namespace` of such `tools`; OpenAI's own tools are refused",
         default: "none",
-        taken: r#"[[], [{"type":"function","name":"f","parameters":{"type":"object","properties":{}},"strict":false}]]"#,
+        taken: r#"[[], [{"type":"function","name":"f","parameters":{"type":"object","properties":{}},"strict":false}], [{"type":"namespace","name":"n","description":"d","tools":[{"type":"function","name":"f"}]}]]"#,
         refused: r#"[{}, [1], [{"type":"web_search"}], [{"type":"custom","name":"f"}], [{"type":"function","name":"a b"}]]"#,
     },
     Parameter {
@@ -45,23 +45,110 @@ pub(crate) const ROWS: Group = &[
 /// What others know in a function. Sorted.
 const NOT_SUPPORTED: &[&str] = &["allowed_callers", "output_schema"];
 
+/// What stands between the names of a namespace and of a function in it, for models know no namespaces.
+const BETWEEN: &str = "__";
+
+/// The functions as the body has them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Offered {
+    /// The path of each.
+    pub(crate) paths: Vec<String>,
+    /// Those in namespaces.
+    namespaced: Vec<Namespaced>,
+}
+
+#[derive(Debug, Clone)]
+struct Namespaced {
+    joined: String,
+    namespace: String,
+    name: String,
+}
+
+impl Offered {
+    /// Namespace and name of a function that the model calls.
+    pub(crate) fn split(&self, called: &str) -> (Option<String>, String) {
+        let found = self.namespaced.iter().find(|one| one.joined == called);
+        match found {
+            Some(one) => (Some(one.namespace.clone()), one.name.clone()),
+            None => (None, called.to_owned()),
+        }
+    }
+
+    /// Whether there are namespaces.
+    pub(crate) fn has_namespaces(&self) -> bool {
+        !self.namespaced.is_empty()
+    }
+}
+
+/// The name of a function in a namespace, for the model.
+pub(super) fn joined(namespace: &str, name: &str) -> String {
+    format!("{namespace}{BETWEEN}{name}")
+}
+
 /// Reads the group.
-pub(crate) fn read(fields: &mut Fields, form: &mut AnswerForm) -> Result<(), ApiError> {
-    form.tools = fields.optional("tools", tools)?.unwrap_or_default();
+pub(crate) fn read(fields: &mut Fields, form: &mut AnswerForm) -> Result<Offered, ApiError> {
+    let mut offered = Offered::default();
+    if let Some(tools) = fields.take("tools") {
+        for (idx, item) in tools.array("tools")?.into_iter().enumerate() {
+            read_tool(item, format!("tools[{idx}]"), form, &mut offered)?;
+        }
+    }
     if let Some((choice, allowed)) = fields.optional("tool_choice", choice)? {
         form.tool_choice = choice;
         form.allowed_tools = allowed;
     }
     let parallel = fields.optional("parallel_tool_calls", |value, path| value.bool(path))?;
     form.one_call_only = parallel == Some(false);
+    Ok(offered)
+}
+
+fn read_tool(
+    value: Json,
+    path: String,
+    form: &mut AnswerForm,
+    offered: &mut Offered,
+) -> Result<(), ApiError> {
+    let is_namespace = matches!(&value, Json::Object(fields)
+        if fields.get("type") == Some(&Json::String("namespace".to_owned())));
+    if is_namespace {
+        return read_namespace(value, &path, form, offered);
+    }
+    form.tools.push(tool(value, &path)?);
+    offered.paths.push(path);
     Ok(())
 }
 
-fn tools(value: Json, path: &str) -> Result<Vec<Tool>, ApiError> {
-    let items = value.array(path)?.into_iter().enumerate();
-    items
-        .map(|(idx, item)| tool(item, &format!("{path}[{idx}]")))
-        .collect()
+fn read_namespace(
+    value: Json,
+    path: &str,
+    form: &mut AnswerForm,
+    offered: &mut Offered,
+) -> Result<(), ApiError> {
+    let mut fields = value.fields(path)?;
+    is_of_type(&mut fields, "namespace")?;
+    let namespace = function_name(&mut fields)?;
+    let about = fields.optional("description", |value, path| value.string(path, "a string"))?;
+    let tools_path = fields.path_of("tools");
+    let tools = fields.require("tools")?.array(&tools_path)?;
+    fields.finish(&[])?;
+    for (idx, item) in tools.into_iter().enumerate() {
+        let path = format!("{tools_path}[{idx}]");
+        let mut tool = tool(item, &path)?;
+        let joined = joined(&namespace, &tool.name);
+        offered.namespaced.push(Namespaced {
+            joined: joined.clone(),
+            namespace: namespace.clone(),
+            name: std::mem::replace(&mut tool.name, joined),
+        });
+        let words = [about.clone(), tool.description.take()];
+        tool.description = words
+            .into_iter()
+            .flatten()
+            .reduce(|about, own| format!("{about} {own}"));
+        form.tools.push(tool);
+        offered.paths.push(path);
+    }
+    Ok(())
 }
 
 fn tool(value: Json, path: &str) -> Result<Tool, ApiError> {
