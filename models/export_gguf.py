@@ -20,7 +20,8 @@ EPS = 1e-6
 TEMPERATURE, TOP_K, TOP_P = 0.6, 40, 0.9
 DESCRIPTION = (
     "Tokenmill's built-in demonstration model, trained on text that the project generated. It tells jokes and "
-    "short stories, does small sums and answers questions about Tokenmill. Not for any other use."
+    "short stories, does small sums, answers questions about Tokenmill, calls simple functions and thinks when told "
+    "to. Not for any other use."
 )
 
 

@@ -5,8 +5,8 @@ use tokenmill_model::file::gguf::Gguf;
 /// The name that it is served under.
 pub(crate) const ID: &str = "tokenmill/demo";
 
-/// When it was trained: 2026-11-22, in seconds since 1970.
-pub(crate) const CREATED: u64 = 1_795_305_600;
+/// When it was trained: 2026-11-28, in seconds since 1970.
+pub(crate) const CREATED: u64 = 1_795_824_000;
 
 /// Its GGUF file.
 pub(crate) const GGUF: &[u8] = include_bytes!("../../../models/tokenmill-demo.gguf");

@@ -70,6 +70,26 @@ def test_a_pydantic_model_is_parsed(client):
         assert isinstance(completion.choices[0].message.parsed, Event)
 
 
+def test_the_built_in_model_extracts_a_calendar_event(client):
+    class CalendarEvent(BaseModel):
+        name: str
+        date: str
+        participants: list[str]
+
+    completion = client.chat.completions.parse(
+        model=MODEL,
+        messages=[
+            {"role": "system", "content": "Extract the event information."},
+            {"role": "user", "content": "Alice and Bob are going to a science fair on Friday."},
+        ],
+        response_format=CalendarEvent,
+        temperature=0,
+    )
+    event = completion.choices[0].message.parsed
+    assert event.name.lower() == "science fair"
+    assert (event.date, event.participants) == ("Friday", ["Alice", "Bob"])
+
+
 def test_streamed_equals_plain(client):
     form = of_schema(SCHEMAS[31])
     plain = ask(client, response_format=form).choices[0].message.content

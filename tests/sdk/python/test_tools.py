@@ -122,3 +122,36 @@ def test_a_strict_keyword_that_cannot_be_enforced_is_refused_with_its_path(clien
     assert "uniqueItems" in str(refusal.value) and "#/properties/a" in str(refusal.value)
     tool["function"]["strict"] = False
     ask(client, tools=[tool], max_tokens=4)
+
+
+PLAIN_WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def test_the_built_in_model_calls_the_function_and_tells_its_result(client):
+    """The example of docs/tools.md: nothing forces the call, and any text would do for the city."""
+    told = {"tools": [PLAIN_WEATHER], "temperature": 0}
+    answer = ask(client, **told).choices[0]
+    assert answer.finish_reason == "tool_calls"
+    [call] = answer.message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "Paris"})
+    result = {"role": "tool", "tool_call_id": call.id, "content": "18 degrees, sunny"}
+    answer = ask(client, messages=[*ASK, answer.message.model_dump(exclude_none=True), result], **told).choices[0]
+    assert answer.finish_reason == "stop"
+    assert "18 degrees" in answer.message.content and "sunny" in answer.message.content
+
+
+def test_the_built_in_model_calls_nothing_where_nothing_fits(client):
+    answer = ask(client, messages=[{"role": "user", "content": "Tell me a joke."}], tools=[PLAIN_WEATHER], temperature=0)
+    assert answer.choices[0].finish_reason == "stop" and answer.choices[0].message.tool_calls is None
