@@ -14,7 +14,7 @@ use crate::catalogue::Catalogue;
 use crate::clock::Timestamp;
 use crate::key::PresentedKey;
 use crate::limits::Terms;
-use crate::project::{Project, ProjectPath};
+use crate::project::{DEFAULT_PROJECT, Project, ProjectPath};
 use crate::secret::ServerSecret;
 use crate::store::{Db, Place, PlaceError, StoreError, StoredKey};
 use crate::team::{Person, Team};
@@ -59,6 +59,9 @@ pub enum AuthError {
     /// The key was revoked.
     #[error("the API key has been revoked")]
     RevokedKey,
+    /// There is no such session, or it is over.
+    #[error("the session is over")]
+    UnknownSession,
     /// The project is not `team/project`.
     #[error("the project must be given as team/project")]
     MalformedProject,
@@ -197,37 +200,53 @@ impl Authenticator<'_> {
         let presented = PresentedKey::parse(presented).ok_or(AuthError::MalformedKey)?;
         let revision = self.cache.revision(self.store).await?;
         let key = self.key(&presented, revision).await?;
-        let path = match project_header {
-            None => None,
-            Some(text) => Some(ProjectPath::parse(text).ok_or(AuthError::MalformedProject)?),
-        };
-        let place = self.place(&key.person, path, revision).await??;
-        let terms = Terms {
-            key: key.terms.clone(),
-            project: place.limits,
-            team: place.team_terms,
-            caps: place.caps.into_iter().chain(key.caps.iter().cloned()).collect(),
-        };
-        Ok(Caller {
-            key_id: key.id.clone(),
-            person: key.person.clone(),
-            team: place.team,
-            project: place.project,
-            terms: Arc::new(terms),
-        })
+        let place = self
+            .place(&key.person, project_path(project_header)?, revision)
+            .await??;
+        Ok(caller(&key, place))
+    }
+
+    /// The caller of a session, whose use is counted under the key of this id.
+    pub(crate) async fn session(
+        &self,
+        key_id: &str,
+        person: &Person,
+        project_header: Option<&str>,
+    ) -> Result<Caller, AuthError> {
+        let revision = self.cache.revision(self.store).await?;
+        let key = self.stored_key(key_id, revision).await?;
+        // One that was revoked signs its owner out of the console.
+        let is_good = |key: &Arc<StoredKey>| key.revoked_at.is_none() && key.person.id == person.id;
+        let key = key.filter(is_good).ok_or(AuthError::UnknownSession)?;
+        let path = project_path(project_header)?;
+        let is_named = path.is_some();
+        match self.place(person, path, revision).await? {
+            // Their default team need not be one that they are still in.
+            Err(PlaceError::NotAMember) if !is_named => {
+                let team = self.store.any_team(person).await?.ok_or(AuthError::NotAMember)?;
+                let path = ProjectPath {
+                    team: team.name,
+                    project: DEFAULT_PROJECT.to_owned(),
+                };
+                Ok(caller(&key, self.place(person, Some(path), revision).await??))
+            }
+            place => Ok(caller(&key, place?)),
+        }
+    }
+
+    /// The row of a key, from memory where it is known.
+    async fn stored_key(&self, id: &str, revision: i64) -> Result<Option<Arc<StoredKey>>, StoreError> {
+        let kept = self.cache.at(revision).key(id);
+        if let Some(key) = kept {
+            return Ok(key);
+        }
+        let key = self.store.key(id).await?.map(Arc::new);
+        self.cache.keep(revision, |read| read.keep_key(id, key.clone()));
+        Ok(key)
     }
 
     async fn key(&self, presented: &PresentedKey<'_>, revision: i64) -> Result<Arc<StoredKey>, AuthError> {
-        let kept = self.cache.at(revision).key(presented.id());
-        let key = match kept {
-            Some(key) => key,
-            None => {
-                let key = self.store.key(presented.id()).await?.map(Arc::new);
-                self.cache
-                    .keep(revision, |read| read.keep_key(presented.id(), key.clone()));
-                key
-            }
-        };
+        let key = self.stored_key(presented.id(), revision).await?;
         let mac = presented.mac(self.server_secret);
         let is_right = |key: &Arc<StoredKey>| {
             // Both are compared, whichever is right.
@@ -262,6 +281,27 @@ impl Authenticator<'_> {
             insert_bounded(&mut read.places, name, place.clone());
         });
         Ok(place)
+    }
+}
+
+fn project_path(header: Option<&str>) -> Result<Option<ProjectPath>, AuthError> {
+    let parse = |text| ProjectPath::parse(text).ok_or(AuthError::MalformedProject);
+    header.map(parse).transpose()
+}
+
+fn caller(key: &StoredKey, place: Place) -> Caller {
+    let terms = Terms {
+        key: key.terms.clone(),
+        project: place.limits,
+        team: place.team_terms,
+        caps: place.caps.into_iter().chain(key.caps.iter().cloned()).collect(),
+    };
+    Caller {
+        key_id: key.id.clone(),
+        person: key.person.clone(),
+        team: place.team,
+        project: place.project,
+        terms: Arc::new(terms),
     }
 }
 

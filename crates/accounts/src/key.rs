@@ -132,6 +132,8 @@ pub struct KeyInfo {
     pub revoked_at: Option<Timestamp>,
     /// What it may do.
     pub terms: KeyTerms,
+    /// Whether it is the one that its owner's work in the console is counted under, whose secret nobody knows.
+    pub is_console: bool,
 }
 
 impl KeyInfo {

@@ -23,6 +23,9 @@ mod authenticate;
 
 mod manage;
 
+mod saved;
+mod session;
+
 mod ledger;
 
 mod chain;
@@ -48,13 +51,15 @@ pub use key::{KEY_PREFIX, KeyInfo, KeySecret};
 pub use ledger::{Hold, HoldError, Ledger, NotSafe, Status, Usage, UsageId};
 pub use limits::{Cap, KeyScope, KeyTerms, ProjectLimits, Rates, Scope, TeamTerms, Terms, Tier};
 pub use manage::{
-    AuditInfo, Balance, CapInfo, CreditInfo, CreditKind, CreditRequest, ManageError, MemberInfo, PriceInfo,
-    ProjectInfo, ServerInfo, TeamChange, TeamInfo,
+    AuditInfo, Balance, CapInfo, CreditInfo, CreditKind, CreditRequest, ManageError, MemberInfo,
+    MembershipInfo, PriceInfo, ProjectInfo, ServerInfo, TeamChange, TeamInfo,
 };
 pub use money::{Nanos, Price, Tokens};
 pub use network::{Network, NetworkError};
 pub use project::{DEFAULT_PROJECT, Project};
 pub use report::{GroupBy, UsageQuery, UsageRow};
+pub use saved::{SavedInfo, SavedKind};
+pub use session::{SignInError, Token};
 pub use store::StoreError;
 pub use team::{Person, Team};
 pub use verify::Verified;
@@ -94,6 +99,8 @@ pub struct Accounts {
 struct Shared {
     db: Arc<Db>,
     cache: Cache,
+    tries: session::Tries,
+    hashing: session::Hashing,
     server_secret: Arc<ServerSecret>,
     clock: Arc<dyn Clock>,
     data_dir: PathBuf,
@@ -211,6 +218,8 @@ impl Accounts {
             shared: Arc::new(Shared {
                 db: Arc::new(db),
                 cache: Cache::default(),
+                tries: session::Tries::default(),
+                hashing: session::Hashing::default(),
                 server_secret: Arc::new(server_secret),
                 clock,
                 data_dir: data_dir.to_owned(),
@@ -380,6 +389,7 @@ impl Accounts {
             expires_at: request.expires_at,
             revoked_at: None,
             terms: request.terms.clone(),
+            is_console: false,
         };
         Ok(CreatedKey { secret, info })
     }

@@ -88,6 +88,19 @@ pub struct MemberInfo {
     pub is_operator: bool,
 }
 
+/// A team that somebody is in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MembershipInfo {
+    /// Its name.
+    pub team: String,
+    /// `admin` or `member`.
+    pub role: String,
+    /// What it may do.
+    pub terms: TeamTerms,
+    /// The names of its projects.
+    pub projects: Vec<String>,
+}
+
 /// A project in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProjectInfo {
@@ -217,7 +230,13 @@ pub struct AuditInfo {
 }
 
 impl Accounts {
-    fn change<'a>(&self, actor: &'a str, action: &'a str, target: &'a str, detail: &Json) -> Change<'a> {
+    pub(crate) fn change<'a>(
+        &self,
+        actor: &'a str,
+        action: &'a str,
+        target: &'a str,
+        detail: &Json,
+    ) -> Change<'a> {
         Change {
             actor,
             action,
@@ -254,6 +273,11 @@ impl Accounts {
     /// The people of a team, by name.
     pub async fn members(&self, team: &str) -> Result<Vec<MemberInfo>, ManageError> {
         self.books().members(team).await
+    }
+
+    /// The teams that a person is in, by name.
+    pub async fn memberships(&self, person: &crate::Person) -> Result<Vec<MembershipInfo>, StoreError> {
+        self.books().memberships(&person.id).await
     }
 
     /// Whether a person may change everything on this server.
@@ -414,6 +438,11 @@ impl Accounts {
     /// Every cap that is set.
     pub async fn caps(&self) -> Result<Vec<CapInfo>, StoreError> {
         self.books().caps(self.now()).await
+    }
+
+    /// The caps that hold for one team: its own, or its tier's, and those of its projects.
+    pub async fn team_caps(&self, team: &str) -> Result<Vec<CapInfo>, ManageError> {
+        self.books().team_caps(team, self.now()).await
     }
 
     /// The servers of this database.

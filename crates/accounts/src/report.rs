@@ -16,11 +16,19 @@ pub enum GroupBy {
     Project,
     /// Keys, by their ids.
     Key,
+    /// People, by the keys that they own.
+    Person,
 }
 
 impl GroupBy {
     /// Every way.
-    pub const ALL: [GroupBy; 4] = [GroupBy::Day, GroupBy::Model, GroupBy::Project, GroupBy::Key];
+    pub const ALL: [GroupBy; 5] = [
+        GroupBy::Day,
+        GroupBy::Model,
+        GroupBy::Project,
+        GroupBy::Key,
+        GroupBy::Person,
+    ];
 
     /// As it is written.
     pub fn name(self) -> &'static str {
@@ -29,6 +37,7 @@ impl GroupBy {
             GroupBy::Model => "model",
             GroupBy::Project => "project",
             GroupBy::Key => "key",
+            GroupBy::Person => "person",
         }
     }
 

@@ -338,3 +338,114 @@ async fn a_known_key_is_authenticated_from_memory() {
     }
     eprintln!("{:?} each", start.elapsed() / n);
 }
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_idle_or_old_or_its_key_is_revoked() {
+    const HOUR_MS: i64 = 3_600_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let clock = TestClock::default();
+    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
+    let accounts = opened.expect("the directory is good");
+    accounts.ensure_first().await.expect("the database is new");
+    let (_, token) = accounts
+        .first_invitation()
+        .await
+        .expect("readable")
+        .expect("invited");
+    let session = accounts.accept_invitation(token.expose(), "correct horse").await;
+    let session = session.expect("the invitation is good");
+    let is_over = async |token: &str| {
+        let caller = accounts.session(token, None).await;
+        matches!(caller, Err(AuthError::UnknownSession))
+    };
+    assert!(!is_over(session.expose()).await);
+    // Used every eleven hours, it is never idle, and yet ends after a week.
+    let mut hours = 0;
+    while !is_over(session.expose()).await {
+        hours += 11;
+        clock.0.store(hours * HOUR_MS, Ordering::SeqCst);
+    }
+    assert_eq!(hours, 176);
+    let session = accounts
+        .sign_in("admin", "correct horse", "here")
+        .await
+        .expect("right");
+    clock.0.store((hours + 13) * HOUR_MS, Ordering::SeqCst);
+    assert!(is_over(session.expose()).await, "idle for thirteen hours");
+    let session = accounts
+        .sign_in("admin", "correct horse", "here")
+        .await
+        .expect("right");
+    let caller = accounts.session(session.expose(), None).await.expect("good");
+    accounts
+        .revoke_key("test", &caller.key_id, false)
+        .await
+        .expect("there");
+    assert!(is_over(session.expose()).await, "its key is revoked");
+    let session = accounts
+        .sign_in("admin", "correct horse", "here")
+        .await
+        .expect("right");
+    let again = accounts
+        .session(session.expose(), None)
+        .await
+        .expect("another key");
+    assert_ne!(again.key_id, caller.key_id);
+    let late = accounts.invite("test", "admin").await.expect("there");
+    clock.0.store((hours + 14 + 7 * 24) * HOUR_MS, Ordering::SeqCst);
+    let accepted = accounts.accept_invitation(late.expose(), "battery staple").await;
+    assert!(accepted.is_err(), "the invitation is a week old");
+}
+
+#[tokio::test]
+async fn what_a_team_keeps_gets_versions_and_is_its_own() {
+    use tokenmill_accounts::{SavedKind, Tier};
+    let dir = tempfile::tempdir().expect("a folder");
+    let (accounts, key) = started(dir.path()).await;
+    let caller = accounts.authenticate(key.expose(), None).await.expect("good");
+    let save = async |kind, body: &str| {
+        let saved = accounts
+            .save(&caller.team, &caller.person, kind, "jokes", body)
+            .await;
+        saved.expect("kept")
+    };
+    let first = save(SavedKind::Prompt, "[1]").await;
+    let second = save(SavedKind::Prompt, "[2]").await;
+    let preset = save(SavedKind::Preset, "[3]").await;
+    assert_eq!((first.version, second.version, preset.version), (1, 2, 1));
+    let listed = accounts
+        .saved(&caller.team, SavedKind::Prompt)
+        .await
+        .expect("readable");
+    assert_eq!(listed.len(), 2);
+    accounts
+        .create_team("test", "blue", Tier::Free)
+        .await
+        .expect("new");
+    let teams = accounts.teams().await.expect("readable");
+    let blue = teams.into_iter().find(|team| team.name == "blue").expect("made");
+    let blue = tokenmill_accounts::Team {
+        id: blue.id,
+        name: blue.name,
+    };
+    assert!(
+        accounts
+            .saved_body(&blue, &first.id)
+            .await
+            .expect("readable")
+            .is_none()
+    );
+    assert!(!accounts.delete_saved(&blue, &first.id).await.expect("writable"));
+    let (_, body) = accounts
+        .saved_body(&caller.team, &first.id)
+        .await
+        .expect("readable")
+        .expect("there");
+    assert_eq!(body, "[1]");
+    assert!(
+        accounts
+            .delete_saved(&caller.team, &first.id)
+            .await
+            .expect("writable")
+    );
+}

@@ -14,6 +14,7 @@ use tokenmill_accounts::{AuthError, Caller, KeyScope, Project};
 use tokio::sync::Notify;
 
 use crate::App;
+use crate::console::{is_from_here, session_token};
 use crate::error::ApiError;
 use crate::observe::Record;
 use crate::serve::Peer;
@@ -24,8 +25,8 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Names who pays: `team/project`.
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 
-/// The middleware of every route that needs a key. It runs before a byte of the body is read, and leaves the
-/// [`Caller`] in the request's extensions.
+/// The middleware of every route that needs a key, or the session of somebody who has signed in to the console. It runs
+/// before a byte of the body is read, and leaves the [`Caller`] in the request's extensions.
 pub(crate) async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match authenticate(&app, request.headers()).await {
         Ok(caller) => {
@@ -82,6 +83,15 @@ pub(crate) fn check_scope(caller: &Caller, scope: KeyScope) -> Result<(), ApiErr
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let presented = presented_key(headers)?;
     let project = single(headers, &PROJECT).map_err(|()| invalid_project())?;
+    if presented.is_empty()
+        && let Some(token) = session_token(app, headers)
+    {
+        if !is_from_here(headers) {
+            return Err(ApiError::cross_site());
+        }
+        let caller = app.accounts.session(token, project).await;
+        return caller.map_err(|error| refuse(&error));
+    }
     app.accounts
         .authenticate(presented, project)
         .await
@@ -90,7 +100,7 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError
 
 /// What stands behind `Bearer`, or in the header of Anthropic's clients; empty where there is neither. Both may be there
 /// when they agree.
-fn presented_key(headers: &HeaderMap) -> Result<&str, ApiError> {
+pub(crate) fn presented_key(headers: &HeaderMap) -> Result<&str, ApiError> {
     let malformed = || ApiError::unauthorized("invalid_api_key");
     let bare = single(headers, &API_KEY).map_err(|()| malformed())?;
     let bare = bare.map(str::trim).filter(|key| !key.is_empty());
@@ -129,6 +139,7 @@ fn refuse(error: &AuthError) -> ApiError {
     let refusal = match error {
         AuthError::MissingKey => ApiError::unauthorized("missing_api_key"),
         AuthError::MalformedKey | AuthError::UnknownKey => ApiError::unauthorized("invalid_api_key"),
+        AuthError::UnknownSession => ApiError::unauthorized("session_over"),
         AuthError::ExpiredKey => ApiError::unauthorized("expired_api_key"),
         AuthError::RevokedKey => ApiError::unauthorized("revoked_api_key"),
         // One code for both: whoever is not in a team must not learn which teams there are.

@@ -193,6 +193,25 @@ impl ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "not_permitted", message)
     }
 
+    /// 403: a cookie came with a request that another site may have made.
+    pub(crate) fn cross_site() -> ApiError {
+        let message = "A session is only good for requests from the console's own page; programs use a key";
+        ApiError::new(StatusCode::FORBIDDEN, "cross_site_request", message)
+    }
+
+    /// 401: the name or the password is wrong.
+    pub(crate) fn wrong_password(message: String) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, "wrong_password", message)
+    }
+
+    /// 429: too many wrong passwords.
+    pub(crate) fn too_many_tries(message: String, wait_s: u64) -> ApiError {
+        ApiError {
+            retry_after_s: u32::try_from(wait_s).ok(),
+            ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", message)
+        }
+    }
+
     /// 404: something managed is not there.
     pub(crate) fn not_found(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)

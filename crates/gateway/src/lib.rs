@@ -6,6 +6,8 @@
 
 mod endpoints;
 
+mod console;
+
 mod parameters;
 mod reference;
 
@@ -45,6 +47,7 @@ pub use serve::{ServeOptions, serve};
 use admission::InFlight;
 use error::ApiError;
 use observe::metrics::Metrics;
+use observe::recent::Recent;
 use rates::RateLimiter;
 
 /// What an operator can choose about the gateway.
@@ -62,6 +65,10 @@ pub struct Options {
     pub keep_alive_s: u64,
     /// The header in which a trusted proxy tells the caller's country, in two letters; empty for none.
     pub country_header: String,
+    /// A folder whose files stand in for the console's built-in ones, for work on them; empty for none.
+    pub console_dir: String,
+    /// Whether browsers reach the console by HTTPS alone, so that the session's cookie may be bound to that.
+    pub secure_cookies: bool,
     /// Countries whose callers are refused. Needs `country_header`; a caller whose country is not told is let in.
     pub denied_countries: Vec<String>,
 }
@@ -74,6 +81,8 @@ impl Default for Options {
             max_in_flight: 128,
             keep_alive_s: 15,
             country_header: String::new(),
+            console_dir: String::new(),
+            secure_cookies: false,
             denied_countries: Vec::new(),
         }
     }
@@ -94,6 +103,7 @@ struct App {
     options: Options,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
+    recent: Arc<Recent>,
     is_draining: AtomicBool,
 }
 
@@ -119,6 +129,7 @@ impl Gateway {
                 options,
                 in_flight,
                 metrics,
+                recent: Arc::new(Recent::new()),
                 is_draining,
             }),
         }
@@ -149,6 +160,8 @@ impl Gateway {
             router = router.route(route.path, handler);
         }
         router
+            .merge(console::router())
+            .merge(endpoints::session_router())
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::from_fn_with_state(

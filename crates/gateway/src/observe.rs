@@ -5,11 +5,13 @@
 //! holds a key, a prompt or an answer.
 
 pub(crate) mod metrics;
+pub(crate) mod recent;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -23,6 +25,7 @@ use tokio::time::Instant;
 use crate::App;
 use crate::error::{ApiError, LoggedError};
 use metrics::Metrics;
+use recent::{Past, Recent};
 
 /// Carries the request's name in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,6 +43,7 @@ pub(crate) struct Record(Arc<Mutex<Fields>>);
 
 struct Fields {
     metrics: Arc<Metrics>,
+    recent: Arc<Recent>,
     started_at: Instant,
     request_id: String,
     method: String,
@@ -156,6 +160,7 @@ impl Fields {
         app.metrics.request_arrived();
         Fields {
             metrics: app.metrics.clone(),
+            recent: app.recent.clone(),
             started_at: Instant::now(),
             request_id: id.to_owned(),
             method: request.method().to_string(),
@@ -184,6 +189,29 @@ impl Fields {
             self.metrics.tokens(model, usage);
         }
         self.log(status, duration_s);
+        if self.route.starts_with("/v1/") {
+            self.recent.add(self.past(status, duration_s));
+        }
+    }
+
+    fn past(&self, status: u16, duration_s: f64) -> Past {
+        let usage = self.usage.as_ref();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Past {
+            id: self.request_id.clone(),
+            at_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            route: self.route.clone(),
+            status,
+            model: self.model.clone(),
+            project: self.project.clone(),
+            key: self.key_id.clone(),
+            duration_ms: (duration_s * 1e3).round(),
+            first_text_ms: self.first_text_after_s.map(|seconds| (seconds * 1e3).round()),
+            prompt_tokens: usage.map(|usage| usage.n_prompt),
+            cached_tokens: usage.and_then(|usage| usage.n_cached),
+            completion_tokens: usage.map(|usage| usage.n_completion),
+            error: self.error.as_ref().map(|error| error.code),
+        }
     }
 
     /// 499, as nginx names it, where the caller left before the last byte: no status was ever agreed on.

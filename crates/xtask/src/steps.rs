@@ -1,5 +1,5 @@
 //! The test command: each step prints its name, runs to its end and must succeed. Python and Node packages are
-//! installed, at the versions pinned in `tests/sdk`, into `target/`, never into the system.
+//! installed, at the versions pinned in `tests/`, into `target/`, never into the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +15,7 @@ const STEPS: &[Step] = &[
     ("docs", docs),
     ("python", python),
     ("node", node),
+    ("console", console),
 ];
 
 /// Runs the named steps, or all of them.
@@ -86,6 +87,43 @@ fn node(root: &Path) -> Result<(), String> {
         .current_dir(&folder)
         .arg("test")
         .env("TOKENMILL_BIN", binary))
+}
+
+/// The console in Chromium, which Debian's package manager brings where it is absent.
+fn console(root: &Path) -> Result<(), String> {
+    let binary = binary(root)?;
+    let vendor = root.join("tools/console-vendor");
+    run(Command::new("npm")
+        .current_dir(&vendor)
+        .args(["ci", "--no-audit", "--no-fund"]))?;
+    run(Command::new("node")
+        .current_dir(&vendor)
+        .args(["vendor.mjs", "--check"]))?;
+    let folder = root.join("tests/console");
+    run(Command::new("npm")
+        .current_dir(&folder)
+        .args(["ci", "--no-audit", "--no-fund"]))?;
+    run(Command::new("npm")
+        .current_dir(&folder)
+        .arg("test")
+        .env("TOKENMILL_BIN", binary)
+        .env("CHROMIUM", chromium()?))
+}
+
+fn chromium() -> Result<PathBuf, String> {
+    let found = || {
+        let places = std::env::var_os("PATH").unwrap_or_default();
+        let names = ["chromium", "chromium-browser", "google-chrome"];
+        std::env::split_paths(&places)
+            .flat_map(|place| names.map(|name| place.join(name)))
+            .find(|path| path.exists())
+    };
+    if let Some(path) = std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(found) {
+        return Ok(path);
+    }
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "chromium"]))?;
+    found().ok_or_else(|| "Chromium was installed and is not found".to_owned())
 }
 
 fn cargo(root: &Path, args: &[&str]) -> Command {

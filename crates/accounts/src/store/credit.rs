@@ -4,7 +4,7 @@ use super::StoreError;
 use super::db::{Row, Tx, values};
 use super::exchange::{lock_chain, set_chain};
 use super::manage::{Books, Change, find_team, unknown};
-use super::people::{moment, named};
+use super::people::{moment, named, team_of};
 use super::purses::{cap_limit, credit_row};
 use crate::chain::{CreditEntry, credit_hash};
 use crate::clock::{Period, Timestamp};
@@ -338,6 +338,37 @@ impl Books {
             });
         }
         Ok(caps)
+    }
+
+    /// The caps that hold for a team, the tier's own among them, and those of its projects.
+    pub(crate) async fn team_caps(&self, team: &str, now: Timestamp) -> Result<Vec<CapInfo>, ManageError> {
+        let team = self.team(team).await?;
+        let sql = "SELECT id, name, tier, disabled_at, allowed_models FROM teams WHERE id = $1";
+        let row = self.db.row(sql, &values![&team.id]).await?;
+        let row = row.ok_or_else(|| unknown("team", &team.name))?;
+        let (team, terms) = team_of(&row)?;
+        let caps = self.db.team_caps(&team, terms.tier).await?;
+        let mut named: Vec<_> = caps.into_iter().map(|cap| (team.name.clone(), cap)).collect();
+        let sql = "SELECT id, name FROM projects WHERE team_id = $1 ORDER BY name";
+        for row in self.db.rows(sql, &values![&team.id]).await? {
+            let name = format!("{}/{}", team.name, row.text(1)?);
+            let caps = self.db.caps(Scope::Project, &row.text(0)?).await?;
+            named.extend(caps.into_iter().map(|cap| (name.clone(), cap)));
+        }
+        let mut infos = Vec::new();
+        for (target, cap) in named {
+            let purse = cap_purse(cap.scope, &cap.target, cap.period, now);
+            let sql = "SELECT spent_n FROM purses WHERE id = $1";
+            let spent = self.db.row(sql, &values![purse]).await?;
+            infos.push(CapInfo {
+                scope: cap.scope,
+                target,
+                period: cap.period,
+                limit: cap.limit,
+                spent: Nanos(spent.map_or(Ok(0), |row| row.int(0))?),
+            });
+        }
+        Ok(infos)
     }
 }
 

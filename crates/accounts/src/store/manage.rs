@@ -14,7 +14,7 @@ use crate::chain::{EMPTY, audit_hash};
 use crate::clock::{Period, Timestamp};
 use crate::key::KeyInfo;
 use crate::limits::{ProjectLimits, Scope, Tier};
-use crate::manage::{AuditInfo, ManageError, MemberInfo, ProjectInfo, TeamChange, TeamInfo};
+use crate::manage::{AuditInfo, ManageError, MemberInfo, MembershipInfo, ProjectInfo, TeamChange, TeamInfo};
 use crate::money::Price;
 use crate::secret::ServerSecret;
 use crate::team::{Person, Team};
@@ -248,6 +248,30 @@ impl Books {
         Ok(rows.iter().map(info).collect::<Result<_, StoreError>>()?)
     }
 
+    pub(crate) async fn memberships(&self, person_id: &str) -> Result<Vec<MembershipInfo>, StoreError> {
+        let rows = self
+            .db
+            .rows(
+                "SELECT teams.id, teams.name, tier, disabled_at, allowed_models, memberships.role FROM memberships
+                 JOIN teams ON teams.id = memberships.team_id WHERE person_id = $1 ORDER BY teams.name",
+                &values![person_id],
+            )
+            .await?;
+        let mut found = Vec::new();
+        for row in &rows {
+            let (team, terms) = team_of(row)?;
+            let sql = "SELECT name FROM projects WHERE team_id = $1 ORDER BY name";
+            let projects = self.db.rows(sql, &values![&team.id]).await?;
+            found.push(MembershipInfo {
+                team: team.name,
+                role: row.text(5)?,
+                terms,
+                projects: projects.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?,
+            });
+        }
+        Ok(found)
+    }
+
     pub(crate) async fn is_operator(&self, person_id: &str) -> Result<bool, StoreError> {
         let sql = "SELECT is_operator FROM people WHERE id = $1";
         let row = self.db.row(sql, &values![person_id]).await?;
@@ -454,7 +478,7 @@ pub(crate) async fn find_team(tx: &mut Tx, name: &str) -> Result<Team, ManageErr
     })
 }
 
-async fn find_person(tx: &mut Tx, name: &str) -> Result<Option<Person>, StoreError> {
+pub(crate) async fn find_person(tx: &mut Tx, name: &str) -> Result<Option<Person>, StoreError> {
     let row = tx
         .row("SELECT id FROM people WHERE name = $1", &values![name])
         .await?;

@@ -13,6 +13,9 @@ pub(crate) mod manage;
 
 pub(crate) mod report;
 
+mod saved;
+mod sessions;
+
 pub(crate) use db::Db;
 pub(crate) use people::{NewKey, Place, PlaceError, StoredKey};
 

@@ -57,7 +57,8 @@ pub(crate) enum PlaceError {
 }
 
 const KEY_COLUMNS: &str = "keys.id, keys.name, people.name, last_four, keys.created_at, keys.expires_at, keys.revoked_at,
-     keys.scopes, keys.allowed_models, keys.allowed_networks, keys.requests_per_minute, keys.tokens_per_minute";
+     keys.scopes, keys.allowed_models, keys.allowed_networks, keys.requests_per_minute, keys.tokens_per_minute,
+     CASE WHEN people.console_key_id = keys.id THEN 1 ELSE 0 END";
 
 impl Db {
     /// A value of the settings table.
@@ -517,5 +518,6 @@ fn key_info(row: &Row) -> Result<KeyInfo, StoreError> {
         expires_at: moment(row, 5)?,
         revoked_at: moment(row, 6)?,
         terms: key_terms(row, 7)?,
+        is_console: row.int(12)? != 0,
     })
 }

@@ -19,6 +19,7 @@ impl Books {
                 GroupBy::Model => "model",
                 GroupBy::Project => "projects.name",
                 GroupBy::Key => "key_id",
+                GroupBy::Person => "people.name",
             })
             .collect();
         let list = columns.join(", ");
@@ -31,6 +32,7 @@ impl Books {
         let sums = ["n_requests", "n_prompt", "n_cached", "n_completion", "cost_n"].map(sum);
         let sql = format!(
             "SELECT {select}{} FROM usage_daily LEFT JOIN projects ON projects.id = usage_daily.project_id
+             LEFT JOIN keys ON keys.id = usage_daily.key_id LEFT JOIN people ON people.id = keys.person_id
              WHERE usage_daily.team_id = $1 AND day >= $2 AND day < $3 {group}",
             sums.join(", ")
         );

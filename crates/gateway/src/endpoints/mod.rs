@@ -8,9 +8,11 @@ mod messages;
 mod metrics;
 mod models;
 mod responses;
+mod session;
 mod tokens;
 
 pub use manage::{MANAGE_ROUTES, ManageRoute};
+pub(crate) use session::router as session_router;
 
 use std::sync::Arc;
 

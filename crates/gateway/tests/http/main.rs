@@ -11,6 +11,7 @@ mod tokens;
 mod wishes;
 
 mod answers;
+mod console;
 mod limits;
 mod local;
 mod messages;

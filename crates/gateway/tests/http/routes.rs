@@ -166,7 +166,6 @@ async fn leaving_cancels() {
 async fn an_unknown_route_is_a_404_in_the_error_shape() {
     let server = TestServer::start(Scripted::saying(&["x"])).await;
     for path in [
-        "/",
         "/v1",
         "/v1/chat",
         "/v1/chat/completions/",

@@ -89,6 +89,11 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
 
+    let invited = accounts
+        .first_invitation()
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
+
     tokio::spawn(expire_credit(accounts.clone()));
     let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, config.gateway.clone());
     let banner = Banner {
@@ -96,6 +101,7 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
         specs,
         address,
         first: &first,
+        invited: invited.as_ref(),
         took: start.elapsed(),
     };
     // In one piece, so that whoever reads it from a pipe has all of it.

@@ -297,6 +297,25 @@ pub(crate) const OPTIONS: &[Opt] = &[
                Only a proxy that sets it on every request, over what callers send, can be trusted. Empty: none.",
     },
     Opt {
+        key: "gateway.console_dir",
+        flag: "console-dir",
+        value_name: "DIR",
+        group: Group::Serve,
+        setting: Setting::Text(|config| &mut config.gateway.console_dir),
+        help: "Folder whose files stand in for the console's built-in ones\n\n\
+               For work on the console: a change is there with the next reload of the page.",
+    },
+    Opt {
+        key: "gateway.secure_cookies",
+        flag: "secure-cookies",
+        value_name: "BOOL",
+        group: Group::Serve,
+        setting: Setting::Switch(|config| &mut config.gateway.secure_cookies),
+        help: "Whether browsers reach the console by HTTPS alone\n\n\
+               Set it where a proxy that speaks TLS stands before Tokenmill: the session's cookie is then bound to HTTPS and \
+               to this host.",
+    },
+    Opt {
         key: "gateway.denied_countries",
         flag: "deny-country",
         value_name: "CC",

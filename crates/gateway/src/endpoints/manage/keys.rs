@@ -25,7 +25,7 @@ fn shown(key: &KeyInfo) -> Value {
         "requests_per_minute": key.terms.rates.requests_per_minute,
         "tokens_per_minute": key.terms.rates.tokens_per_minute,
         "created_at": key.created_at.as_secs(), "expires_at": key.expires_at.map(Timestamp::as_secs),
-        "revoked_at": key.revoked_at.map(Timestamp::as_secs),
+        "revoked_at": key.revoked_at.map(Timestamp::as_secs), "console": key.is_console,
     })
 }
 

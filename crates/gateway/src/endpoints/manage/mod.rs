@@ -1,8 +1,9 @@
 //! The management API under `/api/v1`: what the commands do, for programs. [`MANAGE_ROUTES`] is the one list.
 //!
-//! It needs a key with the scope `admin` (reading usage and balance: `usage:read`). An operator's key may do everything;
+//! It needs the session of somebody who has signed in to the console, or a key with the scope `admin` (reading usage and balance: `usage:read`). An operator's key may do everything;
 //! a team's administrator may change the team's members, projects, and the caps of its projects; everybody their own keys.
 
+mod console;
 mod keys;
 mod money;
 mod reports;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use tokenmill_accounts::{Caller, KeyError, KeyScope, ManageError, Nanos, StoreError, Timestamp};
 
 use crate::App;
-use crate::admission::check_scope;
+use crate::admission::{check_scope, presented_key};
 use crate::body::read_json;
 use crate::error::ApiError;
 
@@ -40,6 +41,12 @@ pub struct ManageRoute {
 
 /// Every path of the management API.
 pub const MANAGE_ROUTES: &[ManageRoute] = &[
+    ManageRoute {
+        path: "/api/v1/me",
+        methods: "GET",
+        summary: "Who asks, with their teams and projects",
+        handler: || get(console::me),
+    },
     ManageRoute {
         path: "/api/v1/teams",
         methods: "GET, POST",
@@ -63,6 +70,42 @@ pub const MANAGE_ROUTES: &[ManageRoute] = &[
         methods: "PUT, DELETE",
         summary: "Put a person into a team with a role; take them out",
         handler: || put(teams::add_member).delete(teams::remove_member),
+    },
+    ManageRoute {
+        path: "/api/v1/teams/{team}/members/{person}/invitation",
+        methods: "POST",
+        summary: "Make a link with which a person chooses a password for the console",
+        handler: || post(console::invite),
+    },
+    ManageRoute {
+        path: "/api/v1/teams/{team}/models",
+        methods: "GET",
+        summary: "The models that a team may ask, with prices, stages and dates",
+        handler: || get(console::models),
+    },
+    ManageRoute {
+        path: "/api/v1/teams/{team}/caps",
+        methods: "GET",
+        summary: "The spending caps that hold for a team, and what is spent of them",
+        handler: || get(console::team_caps),
+    },
+    ManageRoute {
+        path: "/api/v1/teams/{team}/saved",
+        methods: "GET, POST",
+        summary: "Prompts, presets and shared chats that a team keeps; keep one more, or a version of one",
+        handler: || get(console::saved).post(console::save),
+    },
+    ManageRoute {
+        path: "/api/v1/teams/{team}/saved/{id}",
+        methods: "GET, DELETE",
+        summary: "One of the things that a team keeps; delete it",
+        handler: || get(console::saved_body).delete(console::delete_saved),
+    },
+    ManageRoute {
+        path: "/api/v1/operations",
+        methods: "GET",
+        summary: "Engines, queues, pages, memory and the last requests",
+        handler: || get(console::operations),
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/projects",
@@ -143,6 +186,7 @@ pub(crate) struct Managing {
     pub(crate) app: Arc<App>,
     pub(crate) caller: Caller,
     is_operator: bool,
+    is_session: bool,
     headers: HeaderMap,
     uri: Uri,
     /// Behind a lock only so that it may be looked at from several threads, which nobody does.
@@ -157,11 +201,13 @@ impl FromRequest<Arc<App>> for Managing {
         let caller =
             caller.ok_or_else(|| ApiError::server_error("a layer in front of the endpoint is missing"))?;
         let is_operator = app.accounts.is_operator(&caller.person).await.map_err(failed)?;
+        let is_session = presented_key(request.headers()).is_ok_and(str::is_empty);
         let (parts, body) = request.into_parts();
         Ok(Managing {
             app: app.clone(),
             caller,
             is_operator,
+            is_session,
             headers: parts.headers,
             uri: parts.uri,
             body: Mutex::new(body),
@@ -172,6 +218,9 @@ impl FromRequest<Arc<App>> for Managing {
 impl Managing {
     /// Who makes a change, for the audit log.
     fn actor(&self) -> String {
+        if self.is_session {
+            return format!("{} in the console", self.caller.person.name);
+        }
         format!("{} with key {}", self.caller.person.name, self.caller.key_id)
     }
 
@@ -224,10 +273,17 @@ impl Managing {
 
     /// The body, which may have no field that is not known.
     async fn body<T: DeserializeOwned>(self) -> Result<(Arc<App>, String, T), ApiError> {
+        self.body_up_to(MAX_BODY_BYTES).await
+    }
+
+    async fn body_up_to<T: DeserializeOwned>(
+        self,
+        limit_bytes: usize,
+    ) -> Result<(Arc<App>, String, T), ApiError> {
         let actor = self.actor();
         let body = self.body.into_inner().unwrap_or_else(PoisonError::into_inner);
         let patience = std::time::Duration::from_secs(self.app.options.body_timeout_s);
-        let body = read_json(&self.headers, body, MAX_BODY_BYTES, patience).await?;
+        let body = read_json(&self.headers, body, limit_bytes, patience).await?;
         let value = serde_json::from_slice(&body);
         let value = value.map_err(|error| ApiError::malformed("invalid_request", error.to_string()))?;
         Ok((self.app, actor, value))

@@ -84,13 +84,14 @@ pub(super) async fn change_credit(Path(team): Parts<String>, managing: Managing)
 pub(super) async fn caps(managing: Managing) -> Answer {
     managing.operator()?;
     let caps = managing.app.accounts.caps().await.map_err(failed)?;
-    let cap = |cap: &tokenmill_accounts::CapInfo| {
-        json!({
-            "scope": cap.scope, "target": cap.target, "period": cap.period, "limit_usd": cap.limit.to_string(),
-            "spent_usd": cap.spent.to_string(),
-        })
-    };
-    ok(list(caps.iter().map(cap)))
+    ok(list(caps.iter().map(cap_shown)))
+}
+
+pub(super) fn cap_shown(cap: &tokenmill_accounts::CapInfo) -> Value {
+    json!({
+        "scope": cap.scope, "target": cap.target, "period": cap.period, "limit_usd": cap.limit.to_string(),
+        "spent_usd": cap.spent.to_string(),
+    })
 }
 
 #[derive(Deserialize)]

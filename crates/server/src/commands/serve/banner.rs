@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokenmill_accounts::First;
+use tokenmill_accounts::{First, Person, Token};
 
 use crate::config::Config;
 use crate::model_spec::ModelSpec;
@@ -14,6 +14,8 @@ pub(super) struct Banner<'a> {
     pub(super) specs: &'a [ModelSpec],
     pub(super) address: SocketAddr,
     pub(super) first: &'a First,
+    /// Who may choose the first password, and with what.
+    pub(super) invited: Option<&'a (Person, Token)>,
     pub(super) took: Duration,
 }
 
@@ -30,6 +32,16 @@ impl fmt::Display for Banner<'_> {
         writeln!(f)?;
         writeln!(f, "  Models    {}", ids.join(", "))?;
         writeln!(f, "  Base URL  {base_url}")?;
+        let console = base_url.trim_end_matches("/v1");
+        writeln!(f, "  Console   {console}/console/")?;
+        if let Some((person, token)) = self.invited {
+            writeln!(f, "            {console}/console/welcome#{}", token.expose())?;
+            writeln!(
+                f,
+                "            This link sets the password of `{}`, once. A restart makes another until it is used.",
+                person.name
+            )?;
+        }
         let Some(key) = &self.first.key else {
             writeln!(
                 f,
