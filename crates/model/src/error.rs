@@ -98,7 +98,7 @@ pub enum LoadError {
         fault: WeightError,
     },
     /// There is no such format to round to.
-    #[error("quantize is {name:?}, which weights cannot be rounded to; use none, q8_0 or q4_0")]
+    #[error("quantize is {name:?}, which weights cannot be rounded to; use none, q8_0, q4_0 or q4_k")]
     Quantize {
         /// What was asked for.
         name: String,

@@ -123,7 +123,7 @@ fn from_weight_files(kind: &str, files: &[WeightFile]) -> Inspection {
     for tensor in files.iter().flat_map(|file| &file.tensors) {
         inspection.add(
             &tensor.name,
-            tensor.format.name,
+            tensor.dtype.name(),
             &tensor.shape,
             tensor.range.len(),
         );

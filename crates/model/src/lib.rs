@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod batch;
+mod codes;
 pub mod config;
 mod layers;
 pub mod scratch;
@@ -83,8 +84,9 @@ pub struct LoadOptions {
     /// Fields of `config.json` that are not known here and whose model would be refused, but which the user knows to
     /// change nothing.
     pub ignore_fields: Vec<String>,
-    /// What matrices of F32, F16 and BF16 are rounded to: `none`, `q8_0` or `q4_0`. Those whose rows are no whole number of
-    /// 32 weights and the routers of experts stay as they are.
+    /// What matrices of F32, F16 and BF16 are rounded to: `none`, `q8_0`, `q4_0` or `q4_k`. Those whose rows are no whole number
+    /// of 32 weights and the routers of experts stay as they are; with `q4_k`, those whose rows are no whole number of 256
+    /// are rounded to `q8_0`.
     pub quantize: String,
 }
 
@@ -101,18 +103,26 @@ impl Default for LoadOptions {
 /// See [`LoadOptions::quantize`].
 const NO_ROUNDING: &str = "none";
 
-fn rounding(name: &str) -> Result<Option<&'static Format>, LoadError> {
+/// What stands in for a format where rows are no whole number of its blocks.
+const INSTEAD: &str = "Q8_0";
+
+/// The formats to round to, the first that a row fits; none where nothing is rounded.
+fn rounding(name: &str) -> Result<Vec<&'static Format>, LoadError> {
     if name == NO_ROUNDING {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let format = FORMATS
         .iter()
         .find(|format| format.can_encode() && format.name.eq_ignore_ascii_case(name));
-    format
-        .map(|format| Some(*format))
-        .ok_or_else(|| LoadError::Quantize {
-            name: name.to_owned(),
-        })
+    let format = format.ok_or_else(|| LoadError::Quantize {
+        name: name.to_owned(),
+    })?;
+    let instead = FORMATS.iter().find(|instead| instead.name == INSTEAD);
+    let is_needed = |instead: &&&Format| instead.block_len < format.block_len;
+    Ok([*format]
+        .into_iter()
+        .chain(instead.filter(is_needed).copied())
+        .collect())
 }
 
 /// Loads a model from a `.gguf` file, the first file of a split one, or a Hugging Face folder. `pool` packs the weights.
@@ -191,9 +201,7 @@ fn finish(description: Description<'_>, options: &LoadOptions) -> Result<Loaded,
         mut weights,
         file_bytes,
     } = description;
-    if let Some(format) = rounding(&options.quantize)? {
-        weights.quantize(format);
-    }
+    weights.quantize(rounding(&options.quantize)?);
     let summary = summary::summarise(&weights);
     let available = options
         .max_weight_bytes

@@ -78,7 +78,12 @@ fn hash_tensor(hash: &mut Sha256, name: &str, tensor: &Tensor<'_>) {
     for dim in &tensor.shape {
         hash.update(dim.to_le_bytes());
     }
-    let bytes = tensor.bytes();
+    hash_pieces(hash, tensor.bytes());
+    let beside = tensor.codes.iter().flat_map(|codes| codes.beside());
+    beside.for_each(|bytes| hash_pieces(hash, bytes));
+}
+
+fn hash_pieces(hash: &mut Sha256, bytes: &[u8]) {
     if bytes.len() <= N_PIECES * PIECE_BYTES {
         hash.update(bytes);
         return;

@@ -5,18 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use tokenmill_kernels::mapped::MappedFile;
 use tokenmill_kernels::matmul::{Matrix, PackError};
 use tokenmill_kernels::pool::Pool;
 use tokenmill_kernels::quant::Format;
 
+use crate::codes::{self, Codes};
+
 /// A model's tensors, waiting to be taken.
 pub struct Weights<'a> {
     pool: &'a Pool,
     tensors: BTreeMap<String, Tensor<'a>>,
-    /// What matrices of floating point numbers are rounded to.
-    quantize: Option<&'static Format>,
+    /// What matrices of floating point numbers are rounded to: the first whose blocks their rows are a whole number of.
+    quantize: Vec<&'static Format>,
 }
 
 /// A tensor in a file.
@@ -32,6 +35,9 @@ pub struct Tensor<'a> {
     pub source: Source<'a>,
     /// Its bytes within the source; within bounds, and as many as shape and format need.
     pub range: Range<usize>,
+    /// Where the file has codes with scales beside them: how to get at them. The format is then what they are composed to,
+    /// and the range that of the codes.
+    pub(crate) codes: Option<Arc<dyn Codes + 'a>>,
 }
 
 /// Bytes of a whole file.
@@ -80,6 +86,14 @@ pub enum WeightError {
         /// The type of the first one.
         expected: &'static str,
     },
+    /// Codes, scales or zero points that do not make weights.
+    #[error("tensor {name:?} {fault}")]
+    Codes {
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A tensor could not be packed.
     #[error("tensor {name:?} cannot be used: {fault}")]
     Pack {
@@ -119,6 +133,24 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> Tensor<'a> {
+    /// A tensor whose bytes are all that there is to it.
+    pub fn plain(
+        name_in_file: String,
+        shape: Vec<u64>,
+        format: &'static Format,
+        source: Source<'a>,
+        range: Range<usize>,
+    ) -> Tensor<'a> {
+        Tensor {
+            name_in_file,
+            shape,
+            format,
+            source,
+            range,
+            codes: None,
+        }
+    }
+
     /// Its bytes.
     pub fn bytes(&self) -> &'a [u8] {
         &self.source.bytes()[self.range.clone()]
@@ -126,6 +158,9 @@ impl<'a> Tensor<'a> {
 
     /// Number of its elements.
     pub fn n_elements(&self) -> u64 {
+        if self.codes.is_some() {
+            return self.shape.iter().product();
+        }
         // The range was checked against shape and format, so the product fits.
         (self.range.len() / self.format.block_bytes * self.format.block_len) as u64
     }
@@ -137,22 +172,25 @@ impl<'a> Weights<'a> {
         Weights {
             pool,
             tensors: BTreeMap::new(),
-            quantize: None,
+            quantize: Vec::new(),
         }
     }
 
-    /// From here on, matrices of floating point numbers are rounded to this format, which can be encoded; except those
-    /// whose rows are no whole number of its blocks, and those taken by [`Self::matrix_as_it_is`].
-    pub fn quantize(&mut self, format: &'static Format) {
-        self.quantize = Some(format);
+    /// From here on, matrices of floating point numbers are rounded to the first of these formats, all of which can be
+    /// encoded, whose blocks their rows are a whole number of; except those that fit none, and those taken by
+    /// [`Self::matrix_as_it_is`].
+    pub fn quantize(&mut self, formats: Vec<&'static Format>) {
+        self.quantize = formats;
     }
 
     /// What a tensor is rounded to when it is taken as a matrix, if it is.
     pub(crate) fn rounded_to(&self, tensor: &Tensor<'_>) -> Option<&'static Format> {
-        let format = self.quantize?;
         let n_cols = *tensor.shape.last()?;
-        let whole = n_cols.is_multiple_of(format.block_len as u64);
-        (tensor.shape.len() > 1 && tensor.format.block_len == 1 && whole).then_some(format)
+        if tensor.shape.len() < 2 || tensor.format.block_len > 1 {
+            return None;
+        }
+        let whole = |format: &&&'static Format| n_cols.is_multiple_of(format.block_len as u64);
+        self.quantize.iter().find(whole).copied()
     }
 
     /// Adds a tensor under its GGUF name.
@@ -210,7 +248,7 @@ impl<'a> Weights<'a> {
         n_rows: usize,
         n_cols: usize,
     ) -> Result<Matrix, WeightError> {
-        let quantize = self.quantize.take();
+        let quantize = std::mem::take(&mut self.quantize);
         let matrix = self.matrix(name, n_rows, n_cols);
         self.quantize = quantize;
         matrix
@@ -310,6 +348,12 @@ impl<'a> Weights<'a> {
             return Ok(None);
         };
         check_shape(&tensor, &[len as u64])?;
+        if tensor.codes.is_some() {
+            return Err(WeightError::Codes {
+                name: tensor.name_in_file,
+                fault: "is quantised, but no matrix".to_owned(),
+            });
+        }
         let mut numbers = vec![0.0; len];
         tensor.format.decode(tensor.bytes(), &mut numbers);
         Ok(Some(numbers))
@@ -337,6 +381,9 @@ impl<'a> Weights<'a> {
 
     fn pack(&self, tensor: &Tensor<'a>, n_rows: usize, n_cols: usize) -> Result<Matrix, WeightError> {
         check_shape(tensor, &[n_rows as u64, n_cols as u64])?;
+        if let Some(codes) = &tensor.codes {
+            return self.pack_codes(tensor, codes.as_ref());
+        }
         if let Some(format) = self.rounded_to(tensor) {
             return self.pack_rounded(tensor, format, n_rows, n_cols);
         }
@@ -355,6 +402,18 @@ impl<'a> Weights<'a> {
 }
 
 impl Weights<'_> {
+    fn pack_codes(&self, tensor: &Tensor<'_>, codes: &dyn Codes) -> Result<Matrix, WeightError> {
+        let name = || tensor.name_in_file.clone();
+        let blocks = codes::compose(self.pool, codes, tensor.format)
+            .map_err(|fault| WeightError::Codes { name: name(), fault })?;
+        if let Source::Mapped(file) = tensor.source {
+            file.release(tensor.range.clone());
+        }
+        let (n_rows, n_cols) = (codes.n_rows(), codes.n_cols());
+        Matrix::pack(self.pool, tensor.format, n_rows, n_cols, &blocks)
+            .map_err(|fault| WeightError::Pack { name: name(), fault })
+    }
+
     fn pack_rounded(
         &self,
         tensor: &Tensor<'_>,

@@ -78,13 +78,13 @@ fn random_model(pool: &Pool, architecture: &Architecture, config: &Config) -> Ar
         let mut weights = Weights::new(pool);
         for (index, (name, shape)) in shapes.iter().enumerate() {
             let bytes = 4 * shape.iter().product::<u64>() as usize;
-            let tensor = Tensor {
-                name_in_file: name.clone(),
-                shape: shape.clone(),
-                format: format_by_ggml_type(0).expect("F32"),
-                source: Source::Memory(&noise),
-                range: 100 * index..100 * index + bytes,
-            };
+            let tensor = Tensor::plain(
+                name.clone(),
+                shape.clone(),
+                format_by_ggml_type(0).expect("F32"),
+                Source::Memory(&noise),
+                100 * index..100 * index + bytes,
+            );
             weights.insert(name.clone(), tensor).expect("one of each name");
         }
         match (architecture.build)(config, &mut weights) {

@@ -199,7 +199,7 @@ fn faulty_fields() -> Vec<(&'static str, Value, &'static str)> {
         (
             "quantization_config",
             json!({"bits": 4}),
-            "quantization_config is not known",
+            "quantization_config.quant_method is \"\"",
         ),
         ("logit_scale", json!(0.5), "logit_scale is not known"),
         ("auto_map", json!({"AutoModel": "x.Y"}), "auto_map is not known"),

@@ -153,11 +153,37 @@ fn weights_are_rounded_while_they_are_read_if_asked_for() {
         assert_eq!(one.info, other.info);
         assert_eq!(logits(&one), logits(&other));
     }
-    let message = load(&bytes, "q4_k").err().unwrap().to_string();
+    let message = load(&bytes, "q5_k").err().unwrap().to_string();
     assert!(
-        message.contains("q4_k") && message.contains("none, q8_0 or q4_0"),
+        message.contains("q5_k") && message.contains("none, q8_0, q4_0 or q4_k"),
         "{message}"
     );
+}
+
+#[test]
+fn rows_that_are_no_whole_super_blocks_are_rounded_to_bytes() {
+    let load = |model: &TinyModel, quantize: &str| {
+        let options = LoadOptions {
+            quantize: quantize.to_owned(),
+            ..LoadOptions::default()
+        };
+        tokenmill_model::load_from_bytes(&pool(), "tiny", &model.gguf().bytes(), &options).unwrap()
+    };
+    let narrow = TinyModel::new("qwen3", 4);
+    assert_eq!(
+        logits(&load(&narrow, "q4_k")),
+        logits(&load(&narrow, "q8_0")),
+        "rows of 64 and 96"
+    );
+    let wide = TinyModel {
+        n_embd: 256,
+        n_ff: 256,
+        ..TinyModel::new("qwen3", 4)
+    };
+    let (exact, rounded) = (load(&wide, "none"), load(&wide, "q4_k"));
+    assert_eq!(rounded.info.quantization, "Q4_K");
+    let difference = |quantize: &str| largest_difference(&logits(&load(&wide, quantize)), &logits(&exact));
+    assert!(0.0 < difference("q4_k") && difference("q4_k") < 1.5 * difference("q4_0"));
 }
 
 #[test]

@@ -23,6 +23,18 @@ pub(super) fn scale_and_minimum(packed: &[u8; 16], group: usize) -> (u8, u8) {
     )
 }
 
+/// The way back from [`scale_and_minimum`].
+pub(super) fn pack(scales: [u8; 8], minima: [u8; 8]) -> [u8; 12] {
+    std::array::from_fn(|at| {
+        let group = at % 4;
+        match at / 4 {
+            0 => scales[group] | scales[group + 4] >> 4 << 6,
+            1 => minima[group] | minima[group + 4] >> 4 << 6,
+            _ => scales[group + 4] & 15 | minima[group + 4] << 4,
+        }
+    })
+}
+
 /// Scales and minima of all groups of a block, for the 16 rows of a tile.
 pub(super) struct KScales {
     scales: [[u8; 64]; 2],
@@ -57,5 +69,20 @@ impl KScales {
     #[inline(always)]
     pub(super) fn minimum(&self, group: usize) -> &[u8; 16] {
         part(self.minima.as_flattened(), 16 * group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_scales_and_minima_come_back() {
+        let scales = [0, 63, 1, 62, 16, 47, 15, 33];
+        let minima = [63, 0, 48, 17, 31, 63, 0, 5];
+        let packed = read(&pack(scales, minima));
+        for group in 0..8 {
+            assert_eq!(scale_and_minimum(&packed, group), (scales[group], minima[group]));
+        }
     }
 }

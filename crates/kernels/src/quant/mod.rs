@@ -6,6 +6,9 @@
 mod bf16;
 mod f16;
 mod f32;
+pub(crate) mod f8;
+mod i4;
+mod i8;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
@@ -24,6 +27,7 @@ mod q8_0;
 mod block;
 mod k_scales;
 pub(crate) mod panel;
+mod q4_k_encode;
 pub(crate) mod tile;
 
 pub(crate) use block::Numbers;
@@ -38,8 +42,8 @@ use crate::isa::Isa;
 pub struct Format {
     /// The name as in GGUF files, such as `Q4_K`.
     pub name: &'static str,
-    /// The number of the type in GGUF files.
-    pub ggml_type: u32,
+    /// The number of the type in GGUF files, where they have it.
+    pub ggml_type: Option<u32>,
     /// Weights in a block of the file.
     pub block_len: usize,
     /// Bytes of a block of the file.
@@ -54,6 +58,8 @@ pub struct Format {
     decode: fn(&[u8], &mut [f32]),
     /// From the numbers of a block to a block of the file, where the format can be written.
     encode: Option<Encode>,
+    /// How blocks are made of codes, a scale and a zero point, where they can be.
+    coded: Option<Coded>,
     /// From up to 16 rows of the file to a tile that holds zeros.
     pub(crate) pack: fn(rows: &[u8], row_bytes: usize, tile: &mut [u8]),
     decode_packed: fn(tile: &[u8], row: usize, out: &mut [f32]),
@@ -65,7 +71,22 @@ type Encode = fn(&[f32], &mut [u8]);
 /// Takes a block of the file and overwrites what it says of weights.
 type ReadNumbers = fn(&[u8], &mut Numbers);
 
-/// All formats, by type number.
+/// How a format's blocks are made of the codes, scales and zero points that folders of quantised weights hold.
+struct Coded {
+    /// The largest code.
+    max_code: u8,
+    /// Whether codes are floating point numbers, not integers.
+    is_float: bool,
+    /// See [`Format::holds`].
+    holds: fn(scale: f32, zero: u16) -> bool,
+    /// See [`Format::compose`].
+    compose: Compose,
+}
+
+/// See [`Coded::compose`].
+type Compose = fn(scale: f32, zero: u16, codes: &[u8], block: &mut [u8]);
+
+/// All formats: those of GGUF files by type number, then those of other files alone.
 pub static FORMATS: &[&Format] = &[
     &f32::FORMAT,
     &f16::FORMAT,
@@ -84,6 +105,10 @@ pub static FORMATS: &[&Format] = &[
     &bf16::FORMAT,
     &mxfp4::FORMAT,
     &nvfp4::FORMAT,
+    &i4::FORMAT_128,
+    &i4::FORMAT,
+    &i8::FORMAT,
+    &f8::FORMAT,
 ];
 
 /// The format with this GGUF type number, if it is one of [`FORMATS`].
@@ -91,7 +116,7 @@ pub fn format_by_ggml_type(ggml_type: u32) -> Option<&'static Format> {
     FORMATS
         .iter()
         .copied()
-        .find(|format| format.ggml_type == ggml_type)
+        .find(|format| format.ggml_type == Some(ggml_type))
 }
 
 /// What a format of small integers and scales says of itself, beside the layout of its tiles.
@@ -100,6 +125,8 @@ trait IntegerFormat: integer::Layout {
     const FILE_BYTES: usize = Self::BYTES;
     /// From the numbers of a block to a block of the file.
     const ENCODE: Option<Encode> = None;
+    /// How blocks are made of codes, where they can be.
+    const CODED: Option<Coded> = None;
     type Block;
     /// Takes a block of the file apart.
     fn read(block: &[u8]) -> Self::Block;
@@ -109,6 +136,15 @@ trait IntegerFormat: integer::Layout {
     fn read_packed(from: PackedRow<'_>) -> Self::Block;
     /// The meaning of a block; overwrites what it has, and leaves the rest.
     fn numbers(block: &Self::Block, numbers: &mut Numbers);
+}
+
+/// What a format says of itself whose kernel is that of floating point numbers and whose blocks of 32 codes of a byte have a
+/// head, such as a scale, beside the layout of its tiles: each number of the head in a run of 16, then the columns.
+trait ScaledFloatFormat: float::Layout {
+    /// Bytes of each number of the head.
+    const HEAD: &'static [usize];
+    /// One weight, given the head of its block.
+    fn decode(head: &[u8], code: u8) -> f32;
 }
 
 /// What a format of floating point numbers says of itself, beside the layout of its tiles.
@@ -123,7 +159,7 @@ impl Format {
     const fn integer<F: IntegerFormat>(name: &'static str, ggml_type: u32) -> Format {
         Format {
             name,
-            ggml_type,
+            ggml_type: Some(ggml_type),
             block_len: F::LEN,
             block_bytes: F::FILE_BYTES,
             tile_len: F::LEN,
@@ -132,6 +168,7 @@ impl Format {
             numbers: Some((F::GROUP, |block, numbers| F::numbers(&F::read(block), numbers))),
             decode: decode_integers::<F>,
             encode: F::ENCODE,
+            coded: F::CODED,
             pack: pack_integers::<F>,
             decode_packed: decode_packed_integers::<F>,
         }
@@ -140,17 +177,46 @@ impl Format {
     const fn float<F: FloatFormat>(name: &'static str, ggml_type: u32) -> Format {
         Format {
             name,
-            ggml_type,
+            ggml_type: Some(ggml_type),
             block_len: 1,
             block_bytes: F::BYTES,
             tile_len: STEP,
-            tile_bytes: ROWS * STEP * F::BYTES,
+            tile_bytes: F::BLOCK,
             kernels: Kernels::of::<Float<F>>(),
             numbers: None,
             decode: decode_floats::<F>,
             encode: None,
+            coded: None,
             pack: pack_floats::<F>,
             decode_packed: decode_packed_floats::<F>,
+        }
+    }
+
+    /// One that no GGUF file has.
+    const fn integer_of_folders<F: IntegerFormat>(name: &'static str, coded: Coded) -> Format {
+        Format {
+            ggml_type: None,
+            coded: Some(coded),
+            ..Format::integer::<F>(name, 0)
+        }
+    }
+
+    /// One that no GGUF file has.
+    const fn scaled_float<F: ScaledFloatFormat>(name: &'static str, coded: Coded) -> Format {
+        Format {
+            name,
+            ggml_type: None,
+            block_len: STEP,
+            block_bytes: head_bytes(F::HEAD) + STEP,
+            tile_len: STEP,
+            tile_bytes: F::BLOCK,
+            kernels: Kernels::of::<Float<F>>(),
+            numbers: None,
+            decode: decode_scaled_floats::<F>,
+            encode: None,
+            coded: Some(coded),
+            pack: pack_scaled_floats::<F>,
+            decode_packed: decode_packed_scaled_floats::<F>,
         }
     }
 
@@ -178,7 +244,8 @@ impl Format {
         self.encode.is_some()
     }
 
-    /// Rounds numbers to whole blocks of the file, bit for bit as the Python package `gguf` does where all are finite.
+    /// Rounds numbers to whole blocks of the file; in the formats that the Python package `gguf` writes, bit for bit as it does
+    /// where all are finite.
     ///
     /// # Panics
     /// The format cannot be written, or the lengths do not fit each other.
@@ -198,6 +265,36 @@ impl Format {
         {
             encode(numbers, block);
         }
+    }
+
+    /// Whether blocks can be made of codes of this kind up to `max_code`.
+    pub fn can_compose(&self, max_code: u8, is_float: bool) -> bool {
+        let fits = |coded: &Coded| coded.is_float == is_float && coded.max_code >= max_code;
+        self.coded.as_ref().is_some_and(fits)
+    }
+
+    /// Whether a block with this scale and zero point decodes to exactly `scale * (code - zero)`, rounded once to `f32`.
+    pub fn holds(&self, scale: f32, zero: u16) -> bool {
+        self.coded
+            .as_ref()
+            .is_some_and(|coded| (coded.holds)(scale, zero))
+    }
+
+    /// A block of weights `scale * (code - zero)`, that [`Format::holds`] exactly. Codes that are floating point numbers
+    /// have no zero point: it is 0.
+    ///
+    /// # Panics
+    /// The format is not made of codes, or the lengths are not those of a block.
+    pub fn compose(&self, scale: f32, zero: u16, codes: &[u8], block: &mut [u8]) {
+        let coded = self.coded.as_ref().expect("a format made of codes");
+        assert_eq!(
+            (codes.len(), block.len()),
+            (self.block_len, self.block_bytes),
+            "a block of {}",
+            self.name
+        );
+        debug_assert!((coded.holds)(scale, zero), "{} of {scale} and {zero}", self.name);
+        (coded.compose)(scale, zero, codes, block);
     }
 
     /// Bytes of a row in the file; `None` if the row is no whole number of blocks or too long to count.
@@ -242,7 +339,7 @@ impl std::fmt::Debug for Format {
 
 impl PartialEq for Format {
     fn eq(&self, other: &Format) -> bool {
-        self.ggml_type == other.ggml_type
+        self.name == other.name
     }
 }
 
@@ -309,5 +406,63 @@ fn decode_packed_floats<F: FloatFormat>(tile: &[u8], row: usize, out: &mut [f32]
         let run = column / F::RUN * ROWS + row;
         let at = (run * F::RUN + column % F::RUN) * F::BYTES;
         *out = F::decode(&tile[at..][..F::BYTES]);
+    }
+}
+
+/// Whether a half holds this number exactly.
+fn is_half(number: f32) -> bool {
+    number.is_finite() && half::f16::from_f32(number).to_f32().to_bits() == number.to_bits()
+}
+
+const fn head_bytes(head: &[usize]) -> usize {
+    let (mut bytes, mut i) = (0, 0);
+    while i < head.len() {
+        bytes += head[i];
+        i += 1;
+    }
+    bytes
+}
+
+fn decode_scaled_floats<F: ScaledFloatFormat>(blocks: &[u8], out: &mut [f32]) {
+    let head_bytes = head_bytes(F::HEAD);
+    for (block, out) in blocks
+        .chunks_exact(head_bytes + STEP)
+        .zip(out.chunks_exact_mut(STEP))
+    {
+        let (head, codes) = block.split_at(head_bytes);
+        for (out, &code) in out.iter_mut().zip(codes) {
+            *out = F::decode(head, code);
+        }
+    }
+}
+
+fn pack_scaled_floats<F: ScaledFloatFormat>(rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
+    let block_bytes = head_bytes(F::HEAD) + STEP;
+    for (at, tile) in tile.chunks_exact_mut(F::BLOCK).enumerate() {
+        for (row, blocks) in rows.chunks_exact(row_bytes).take(ROWS).enumerate() {
+            let mut rest = &blocks[at * block_bytes..][..block_bytes];
+            let mut run = 0;
+            for &bytes in F::HEAD {
+                let (number, after) = rest.split_at(bytes);
+                tile[run + row * bytes..][..bytes].copy_from_slice(number);
+                (rest, run) = (after, run + ROWS * bytes);
+            }
+            for (column, &code) in tile[run..].chunks_exact_mut(ROWS).zip(rest) {
+                column[row] = code;
+            }
+        }
+    }
+}
+
+fn decode_packed_scaled_floats<F: ScaledFloatFormat>(tile: &[u8], row: usize, out: &mut [f32]) {
+    for (tile, out) in tile.chunks_exact(F::BLOCK).zip(out.chunks_exact_mut(STEP)) {
+        let (mut head, mut run) = (Vec::new(), 0);
+        for &bytes in F::HEAD {
+            head.extend_from_slice(&tile[run + row * bytes..][..bytes]);
+            run += ROWS * bytes;
+        }
+        for (out, column) in out.iter_mut().zip(tile[run..].chunks_exact(ROWS)) {
+            *out = F::decode(&head, column[row]);
+        }
     }
 }

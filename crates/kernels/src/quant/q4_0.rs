@@ -7,7 +7,7 @@
 use super::block::{Block, Numbers, PackedRow, TileRow, gather_nibbles};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
-use super::{Format, IntegerFormat};
+use super::{Coded, Format, IntegerFormat, is_half};
 
 pub(super) static FORMAT: Format = Format::integer::<Q4_0>("Q4_0", 2);
 
@@ -48,6 +48,12 @@ impl integer::Layout for Q4_0 {
 
 impl IntegerFormat for Q4_0 {
     const ENCODE: Option<super::Encode> = Some(encode);
+    const CODED: Option<Coded> = Some(Coded {
+        max_code: 15,
+        is_float: false,
+        holds: |scale, zero| zero == 8 && is_half(scale),
+        compose,
+    });
     type Block = Block<8>;
 
     #[inline(always)]
@@ -91,5 +97,13 @@ fn encode(numbers: &[f32], block: &mut [u8]) {
     let (first, second) = numbers.split_at(16);
     for ((to, &low), &high) in block[2..].iter_mut().zip(first).zip(second) {
         *to = step(low) | step(high) << 4;
+    }
+}
+
+fn compose(scale: f32, _zero: u16, codes: &[u8], block: &mut [u8]) {
+    block[..2].copy_from_slice(&half::f16::from_f32(scale).to_le_bytes());
+    let (first, second) = codes.split_at(16);
+    for ((to, &low), &high) in block[2..].iter_mut().zip(first).zip(second) {
+        *to = low & 15 | high << 4;
     }
 }

@@ -60,6 +60,7 @@ impl integer::Layout for Q4K {
 }
 
 impl IntegerFormat for Q4K {
+    const ENCODE: Option<super::Encode> = Some(super::q4_k_encode::encode);
     type Block = Block<64>;
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 use super::block::{Block, Numbers, PackedRow, TileRow, word};
 use super::tile::integer::{self, Values};
 use super::tile::{Vector, part};
-use super::{Format, IntegerFormat};
+use super::{Coded, Format, IntegerFormat, is_half};
 
 pub(super) static FORMAT: Format = Format::integer::<Q8_0>("Q8_0", 8);
 
@@ -40,6 +40,12 @@ impl integer::Layout for Q8_0 {
 
 impl IntegerFormat for Q8_0 {
     const ENCODE: Option<super::Encode> = Some(encode);
+    const CODED: Option<Coded> = Some(Coded {
+        max_code: 255,
+        is_float: false,
+        holds: |scale, zero| zero == 128 && is_half(scale),
+        compose,
+    });
     type Block = Block<8>;
 
     #[inline(always)]
@@ -88,5 +94,12 @@ fn encode(numbers: &[f32], block: &mut [u8]) {
         *to = whole
             .saturating_add(if x < 0.0 { -away } else { away })
             .cast_unsigned();
+    }
+}
+
+fn compose(scale: f32, zero: u16, codes: &[u8], block: &mut [u8]) {
+    block[..2].copy_from_slice(&half::f16::from_f32(scale).to_le_bytes());
+    for (to, &code) in block[2..].iter_mut().zip(codes) {
+        *to = code.wrapping_sub(zero as u8);
     }
 }

@@ -23,6 +23,47 @@ SCALES = {
 EXTREME = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00, 0x7C00, 0xFC00, 0x7E00]
 
 
+# Formats that the package does not know: each block is a scale, perhaps a zero point, and codes.
+OWN = {"i4": 32, "i4_128": 128, "i8": 32, "f8": 32}
+
+
+def write_own(name: str, random: np.random.Generator) -> None:
+    n_weights = OWN[name]
+    blocks, weights = b"", []
+    for i in range(N_BLOCKS):
+        # Scales as files have them: halves, bf16, and for the last two formats any f32.
+        scale = np.float32(np.float16(random.normal() / 50))
+        if i % 3 == 1:
+            scale = (scale.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+        if i % 3 == 2 and name in ("i8", "f8"):
+            scale = np.float32(random.normal() / 50)
+        blocks += struct.pack("<f", scale)
+        if name == "f8":
+            codes = random.integers(0, 256, n_weights)
+            codes[codes & 0x7F == 0x7F] = 0
+            values = np.array([e4m3(int(code)) for code in codes])
+            blocks += codes.astype(np.uint8).tobytes()
+        elif name == "i8":
+            codes, zero = random.integers(0, 256, n_weights), int(random.integers(0, 257))
+            values = codes - zero
+            blocks += struct.pack("<e", zero) + codes.astype(np.uint8).tobytes()
+        else:
+            codes, zero = random.integers(0, 16, n_weights), int(random.integers(0, 17))
+            values = codes - zero
+            blocks += struct.pack("<B", zero) + (codes[::2] | codes[1::2] << 4).astype(np.uint8).tobytes()
+        numbers = (values.astype(np.float64) * np.float64(scale)).astype("<f4")
+        # The first two add a minimum, so that their zeros have no sign.
+        weights.append(numbers + np.float32(0) if name.startswith("i4") else numbers)
+    path = pathlib.Path(__file__).parent / f"{name}.bin"
+    path.write_bytes(struct.pack("<I", N_BLOCKS) + blocks + np.concatenate(weights).tobytes())
+
+
+def e4m3(code: int) -> float:
+    exponent, mantissa = code >> 3 & 15, code & 7
+    number = mantissa / 8 * 2.0**-6 if exponent == 0 else (1 + mantissa / 8) * 2.0 ** (exponent - 7)
+    return -number if code & 128 else number
+
+
 def main() -> None:
     random = np.random.default_rng(20)
     for name, offsets in SCALES.items():
@@ -41,6 +82,9 @@ def main() -> None:
             weights = dequantize(blocks, kind).astype("<f4")
         path = pathlib.Path(__file__).parent / f"{name.lower()}.bin"
         path.write_bytes(struct.pack("<I", N_BLOCKS) + blocks.tobytes() + weights.tobytes())
+    random = np.random.default_rng(22)
+    for name in OWN:
+        write_own(name, random)
     random = np.random.default_rng(21)
     for name in ("Q8_0", "Q4_0"):
         numbers = random.normal(size=(N_BLOCKS, 32)).astype("<f4")

@@ -11,6 +11,7 @@ use tokenmill_kernels::pool::Pool;
 
 use crate::error::LoadError;
 use crate::file::hf_config::Fields;
+use crate::file::quantized::{self, Scheme, StoredTensors};
 use crate::file::safetensors::SafetensorsTensor;
 use crate::file::{self, Description, hf_config, safetensors};
 use crate::generation::GenerationDefaults;
@@ -100,7 +101,8 @@ impl Folder {
     ) -> Result<Description<'a>, LoadError> {
         let fields = self.config_fields()?;
         let config = hf_config::config(&fields, &self.file("config.json"), ignored_fields)?;
-        let weights = self.weights(pool, config.tied_embeddings)?;
+        let scheme = quantized::scheme(&fields, &self.file("config.json"), ignored_fields)?;
+        let weights = self.weights(pool, config.tied_embeddings, scheme.as_ref())?;
         Ok(Description {
             file: self.path.display().to_string(),
             name: self.name(),
@@ -119,27 +121,33 @@ impl Folder {
             .map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
-    fn weights<'a>(&'a self, pool: &'a Pool, tied: bool) -> Result<Weights<'a>, LoadError> {
+    pub(crate) fn weights<'a>(
+        &'a self,
+        pool: &'a Pool,
+        tied: bool,
+        scheme: Option<&Scheme>,
+    ) -> Result<Weights<'a>, LoadError> {
         let mut weights = Weights::new(pool);
+        let mut stored = StoredTensors::default();
         for file in &self.files {
             for tensor in &file.tensors {
-                let name = gguf_name(&tensor.name);
-                let copy_of_embedding = tied && name == "output.weight";
-                if copy_of_embedding || name.ends_with("rotary_emb.inv_freq") {
-                    continue;
-                }
-                let entry = Tensor {
-                    name_in_file: tensor.name.clone(),
-                    shape: tensor.shape.clone(),
-                    format: tensor.format,
-                    source: Source::Mapped(&file.mapped),
-                    range: tensor.range.clone(),
-                };
-                weights.insert(name, entry).map_err(|fault| LoadError::Weights {
-                    file: file.file.clone(),
-                    fault,
-                })?;
+                stored.insert(tensor, &file.file, Source::Mapped(&file.mapped))?;
             }
+        }
+        let matrices = scheme.map(|scheme| scheme.matrices(&mut stored));
+        for (module, file, tensor) in matrices.transpose()?.unwrap_or_default() {
+            let name = gguf_name(&format!("{module}.weight"));
+            insert(&mut weights, name, tensor, file)?;
+        }
+        for tensor in stored.into_plain() {
+            let name = gguf_name(&tensor.name);
+            let copy_of_embedding = tied && name == "output.weight";
+            if copy_of_embedding || name.ends_with("rotary_emb.inv_freq") {
+                continue;
+            }
+            let format = tensor.format()?;
+            let entry = Tensor::plain(tensor.name, tensor.shape, format, tensor.source, tensor.range);
+            insert(&mut weights, name, entry, tensor.file)?;
         }
         Ok(weights)
     }
@@ -362,6 +370,18 @@ impl Folder {
             fault: fault.to_owned(),
         }
     }
+}
+
+fn insert<'a>(
+    weights: &mut Weights<'a>,
+    name: String,
+    tensor: Tensor<'a>,
+    file: &str,
+) -> Result<(), LoadError> {
+    weights.insert(name, tensor).map_err(|fault| LoadError::Weights {
+        file: file.to_owned(),
+        fault,
+    })
 }
 
 /// A template given as text, or among named ones the one named `default`.

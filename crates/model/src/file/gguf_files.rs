@@ -241,13 +241,13 @@ fn weights<'a>(pool: &'a Pool, parts: &[Part<'a>], parsed: &[Gguf<'a>]) -> Resul
             {
                 continue;
             }
-            let entry = Tensor {
-                name_in_file: tensor.name.to_owned(),
-                shape: tensor.shape.clone(),
-                format: tensor.format,
-                source: part.source,
-                range: tensor.range.clone(),
-            };
+            let entry = Tensor::plain(
+                tensor.name.to_owned(),
+                tensor.shape.clone(),
+                tensor.format,
+                part.source,
+                tensor.range.clone(),
+            );
             weights
                 .insert(tensor.name.to_owned(), entry)
                 .map_err(|fault| LoadError::Weights {

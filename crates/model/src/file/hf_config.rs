@@ -108,6 +108,8 @@ const READ_FIELDS: &[&str] = &[
     "num_hidden_layers",
     "num_key_value_heads",
     "partial_rotary_factor",
+    // By `quantized`.
+    "quantization_config",
     "rms_norm_eps",
     "rope_parameters",
     "rope_scaling",

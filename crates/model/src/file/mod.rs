@@ -7,6 +7,7 @@ pub(crate) mod gguf_files;
 pub(crate) mod gguf_model;
 pub(crate) mod gguf_tokenizer;
 pub(crate) mod hf_config;
+pub(crate) mod quantized;
 pub mod safetensors;
 
 use std::path::Path;

@@ -44,9 +44,67 @@ pub struct SafetensorsTensor {
     /// Dimensions, slowest first: `[n_rows, n_cols]` for a matrix.
     pub shape: Vec<u64>,
     /// The type of its elements.
-    pub format: &'static Format,
+    pub dtype: Dtype,
     /// Its bytes in the file; checked to be within it.
     pub range: Range<usize>,
+}
+
+/// Types of elements that are read: of weights, and of what folders of quantised weights have beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are those of the format.
+pub enum Dtype {
+    F32,
+    F16,
+    Bf16,
+    /// `e4m3fn`: without infinities.
+    F8E4m3,
+    I8,
+    I32,
+    I64,
+}
+
+const DTYPES: &[Dtype] = &[
+    Dtype::F32,
+    Dtype::F16,
+    Dtype::Bf16,
+    Dtype::F8E4m3,
+    Dtype::I8,
+    Dtype::I32,
+    Dtype::I64,
+];
+
+impl Dtype {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "F32",
+            Dtype::F16 => "F16",
+            Dtype::Bf16 => "BF16",
+            Dtype::F8E4m3 => "F8_E4M3",
+            Dtype::I8 => "I8",
+            Dtype::I32 => "I32",
+            Dtype::I64 => "I64",
+        }
+    }
+
+    /// Bytes of an element.
+    pub fn n_bytes(self) -> usize {
+        match self {
+            Dtype::F8E4m3 | Dtype::I8 => 1,
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::F32 | Dtype::I32 => 4,
+            Dtype::I64 => 8,
+        }
+    }
+
+    /// The format of weights that need nothing beside them.
+    pub fn format(self) -> Option<&'static Format> {
+        let plain = matches!(self, Dtype::F32 | Dtype::F16 | Dtype::Bf16);
+        FORMATS
+            .iter()
+            .copied()
+            .find(|format| plain && format.name == self.name())
+    }
 }
 
 /// Reads the header of a whole file's bytes: the tensors in the order of the header.
@@ -78,10 +136,10 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<SafetensorsTensor>, SafetensorsError> {
     let mut tensors = Vec::with_capacity(header.tensors.len());
     for (name, entry) in header.tensors {
         match place(&entry, header_end, data_bytes) {
-            Ok((format, range)) => tensors.push(SafetensorsTensor {
+            Ok((dtype, range)) => tensors.push(SafetensorsTensor {
                 name,
                 shape: entry.shape,
-                format,
+                dtype,
                 range,
             }),
             Err(fault) => return Err(SafetensorsError::Tensor { name, fault }),
@@ -145,19 +203,14 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 }
 
-fn place(
-    entry: &Entry,
-    data_begin: usize,
-    data_bytes: usize,
-) -> Result<(&'static Format, Range<usize>), String> {
-    let format = match entry.dtype.as_str() {
-        dtype @ ("F32" | "F16" | "BF16") => FORMATS.iter().find(|format| format.name == dtype).copied(),
-        _ => None,
-    };
-    let format = format.ok_or_else(|| {
+fn place(entry: &Entry, data_begin: usize, data_bytes: usize) -> Result<(Dtype, Range<usize>), String> {
+    let dtype = DTYPES.iter().find(|dtype| dtype.name() == entry.dtype);
+    let dtype = *dtype.ok_or_else(|| {
+        let names: Vec<&str> = DTYPES.iter().map(|dtype| dtype.name()).collect();
         format!(
-            "type {:?} is not supported; supported are F32, F16 and BF16",
-            entry.dtype
+            "type {:?} is not supported; supported are {}",
+            entry.dtype,
+            names.join(", ")
         )
     })?;
     if entry.shape.len() > MAX_DIMS {
@@ -169,9 +222,7 @@ fn place(
     let n_bytes = entry
         .shape
         .iter()
-        .try_fold(format.block_bytes as u64, |product, &dim| {
-            product.checked_mul(dim)
-        });
+        .try_fold(dtype.n_bytes() as u64, |product, &dim| product.checked_mul(dim));
     let n_bytes = n_bytes
         .filter(|&n_bytes| n_bytes > 0)
         .ok_or_else(|| format!("its shape {:?} has no elements or too many", entry.shape))?;
@@ -188,7 +239,7 @@ fn place(
         ));
     }
     // Both are at most `data_bytes`, and the sum at most the file's length.
-    Ok((format, data_begin + begin as usize..data_begin + end as usize))
+    Ok((dtype, data_begin + begin as usize..data_begin + end as usize))
 }
 
 fn check_no_overlap(tensors: &[SafetensorsTensor]) -> Result<(), SafetensorsError> {

@@ -159,10 +159,13 @@ pub(crate) const OPTIONS: &[Opt] = &[
         flag: "quantize",
         value_name: "TYPE",
         group: Group::Engine,
-        setting: Setting::Choice(&["none", "q8_0", "q4_0"], |config| &mut config.load.quantize),
-        help: "What weights of F32, F16 and BF16 are rounded to while they are read: none, q8_0 or q4_0\n\n\
-               Less memory and more speed for a little accuracy: 8.5 or 4.5 bits a weight. Weights that are \
-               quantised already, and the routers of experts, stay as they are.",
+        setting: Setting::Choice(&["none", "q8_0", "q4_0", "q4_k"], |config| {
+            &mut config.load.quantize
+        }),
+        help: "What weights of F32, F16 and BF16 are rounded to while they are read: none, q8_0, q4_0 or q4_k\n\n\
+               Less memory and more speed for a little accuracy: 8.5 bits a weight or 4.5; of the latter two \
+               q4_k is nearer to the model, and takes longer to read. Weights that are quantised already, and the routers of \
+               experts, stay as they are.",
     },
     Opt {
         key: "engine.threads",

@@ -226,6 +226,23 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn load_f8(self, codes: &[u8; 16]) -> FloatPair {
+        // SAFETY: AVX2 and F16C are there, see the type; there are 16 bytes.
+        unsafe {
+            let wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes.as_ptr().cast()));
+            // The sign is in all upper bits; exponent and mantissa move to their places below the highest.
+            let halves = _mm256_and_si256(
+                _mm256_slli_epi16::<7>(wide),
+                _mm256_set1_epi16(0xbfff_u16.cast_signed()),
+            );
+            [
+                _mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn load_u8(self, numbers: &[u8; 16]) -> FloatPair {
         // SAFETY: AVX2 is there, see the type; there are 16 bytes.
         self.to_floats(unsafe {

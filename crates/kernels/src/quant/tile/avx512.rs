@@ -165,6 +165,20 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn load_f8(self, codes: &[u8; 16]) -> __m512 {
+        // SAFETY: AVX-512 is there, see the type; there are 16 bytes.
+        unsafe {
+            let wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes.as_ptr().cast()));
+            // The sign is in all upper bits; exponent and mantissa move to their places below the highest.
+            let halves = _mm256_and_si256(
+                _mm256_slli_epi16::<7>(wide),
+                _mm256_set1_epi16(0xbfff_u16.cast_signed()),
+            );
+            _mm512_cvtph_ps(halves)
+        }
+    }
+
+    #[inline(always)]
     fn load_u8(self, numbers: &[u8; 16]) -> __m512 {
         // SAFETY: AVX-512 is there, see the type; there are 16 bytes.
         self.to_floats(unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(numbers.as_ptr().cast())) })

@@ -8,16 +8,14 @@ use super::{Correction, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, pr
 pub(crate) trait Layout {
     /// Bytes of a weight.
     const BYTES: usize;
+    /// Bytes of a block of all 16 rows: its weights, and what it has before them.
+    const BLOCK: usize = ROWS * STEP * Self::BYTES;
     /// One column of a block.
     fn column<V: Vector>(v: V, block: &[u8], column: usize) -> V::Floats;
 }
 
 /// The kernel for a format.
 pub(crate) struct Float<F>(PhantomData<F>);
-
-impl<F: Layout> Float<F> {
-    const BLOCK: usize = ROWS * STEP * F::BYTES;
-}
 
 impl<F: Layout> Tile for Float<F> {
     fn correction<V: Vector>() -> Option<Correction> {
@@ -28,9 +26,9 @@ impl<F: Layout> Tile for Float<F> {
     fn run<V: Vector, const M: usize>(v: V, tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
         const { assert!(M <= MAX_COLUMNS) };
         let mut acc = [v.splat(0.0); M];
-        for (at, block) in tile.chunks_exact(Self::BLOCK).enumerate() {
+        for (at, block) in tile.chunks_exact(F::BLOCK).enumerate() {
             let x = &panel.floats[at * M * STEP..][..M * STEP];
-            prefetch::<V, M>(v, block, 0, Self::BLOCK);
+            prefetch::<V, M>(v, block, 0, F::BLOCK);
             let mut part = [v.splat(0.0); M];
             for column in (0..STEP).step_by(4) {
                 for k in column..column + 4 {

@@ -230,6 +230,8 @@ pub(crate) trait Vector: Copy {
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn load_f32(self, numbers: &[u8; 64]) -> Self::Floats;
     fn load_f16(self, numbers: &[u8; 32]) -> Self::Floats;
+    /// From codes of 4 bits of exponent and 3 of mantissa: 256 times smaller than they are.
+    fn load_f8(self, codes: &[u8; 16]) -> Self::Floats;
     fn load_u8(self, numbers: &[u8; 16]) -> Self::Floats;
     fn load_i8(self, numbers: &[u8; 16]) -> Self::Floats;
     /// From words of two bf16: the lower ones.

@@ -167,21 +167,26 @@ impl Vector for Neon {
 
     #[inline(always)]
     fn load_f16(self, numbers: &[u8; 32]) -> Self::Floats {
-        each(|i| {
-            // SAFETY: NEON is there, see the type; there are 32 bytes. The instruction converts 4 numbers; its
-            // intrinsic needs the unstable type `f16`.
-            unsafe {
-                let halves = vld1_u8(numbers.as_ptr().add(8 * i));
-                let floats: float32x4_t;
-                asm!(
-                    "fcvtl {floats:v}.4s, {halves:v}.4h",
-                    floats = out(vreg) floats,
-                    halves = in(vreg) halves,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-                floats
-            }
-        })
+        // SAFETY: NEON is there, see the type; there are 32 bytes.
+        each(|i| unsafe { widen_halves(vld1_u8(numbers.as_ptr().add(8 * i))) })
+    }
+
+    #[inline(always)]
+    fn load_f8(self, codes: &[u8; 16]) -> Self::Floats {
+        // SAFETY: NEON is there, see the type; there are 16 bytes.
+        unsafe {
+            let codes = vreinterpretq_s8_u8(vld1q_u8(codes.as_ptr()));
+            let wide = [vmovl_s8(vget_low_s8(codes)), vmovl_s8(vget_high_s8(codes))];
+            // The sign is in all upper bits; exponent and mantissa move to their places below the highest.
+            let halves =
+                wide.map(|wide| vandq_s16(vshlq_n_s16::<7>(wide), vdupq_n_s16(0xbfff_u16.cast_signed())));
+            [
+                widen_halves(vreinterpret_u8_s16(vget_low_s16(halves[0]))),
+                widen_halves(vreinterpret_u8_s16(vget_high_s16(halves[0]))),
+                widen_halves(vreinterpret_u8_s16(vget_low_s16(halves[1]))),
+                widen_halves(vreinterpret_u8_s16(vget_high_s16(halves[1]))),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -269,4 +274,21 @@ fn dot(mut sum: int32x4_t, weights: uint8x16_t, x: int32x4_t) -> int32x4_t {
         );
     }
     sum
+}
+
+/// 4 numbers of half precision. The instruction's intrinsic needs the unstable type `f16`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn widen_halves(halves: uint8x8_t) -> float32x4_t {
+    let floats: float32x4_t;
+    // SAFETY: the instruction is one of those enabled, and touches only the registers named.
+    unsafe {
+        asm!(
+            "fcvtl {floats:v}.4s, {halves:v}.4h",
+            floats = out(vreg) floats,
+            halves = in(vreg) halves,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    floats
 }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::super::f8;
 use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector};
 
 #[derive(Clone, Copy)]
@@ -161,6 +162,11 @@ impl Vector for Scalar {
     #[inline]
     fn load_f16(self, numbers: &[u8; 32]) -> [f32; ROWS] {
         std::array::from_fn(|row| half::f16::from_le_bytes([numbers[2 * row], numbers[2 * row + 1]]).to_f32())
+    }
+
+    #[inline]
+    fn load_f8(self, codes: &[u8; 16]) -> [f32; ROWS] {
+        map(*codes, |code| f8::small_half(code).to_f32())
     }
 
     #[inline]

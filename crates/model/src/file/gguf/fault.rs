@@ -88,7 +88,7 @@ pub enum GgufFault {
     Dims(u32),
     #[error("its shape {0:?} has no elements or too many")]
     Shape(Vec<u64>),
-    #[error("type {} is not supported; supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K and IQ4_NL", ggml_type_name(*.0))]
+    #[error("type {} is not supported; supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4 and NVFP4", ggml_type_name(*.0))]
     TensorType(u32),
     #[error("its rows of {n_cols} elements do not divide into {format} blocks of {block_len}")]
     Blocks {
