@@ -22,29 +22,47 @@ const LEARNING: f64 = 0.1;
 const FORGETTING: f64 = 0.01;
 
 /// One sequence's index of its own tokens, and how good its drafts were.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Drafter {
     /// The latest place behind each three tokens, that place being the index of the token after them.
     latest: HashMap<[u32; GRAM], usize>,
     /// For each place, the one before it behind the same three tokens; 0 where there is none.
     earlier: Vec<usize>,
-    /// How probably a drafted token is accepted if all before it were.
-    acceptance: f64,
+    acceptance: Acceptance,
 }
 
-impl Default for Drafter {
-    fn default() -> Drafter {
-        Drafter {
-            latest: HashMap::new(),
-            earlier: Vec::new(),
-            acceptance: FIRST_ACCEPTANCE,
+/// How probably a drafted token is accepted if all before it were: learned from drafts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acceptance(f64);
+
+impl Default for Acceptance {
+    fn default() -> Acceptance {
+        Acceptance(FIRST_ACCEPTANCE)
+    }
+}
+
+impl Acceptance {
+    pub(crate) fn get(self) -> f64 {
+        self.0
+    }
+
+    /// Learns that of `n_drafted` tokens the first `n_accepted` were right.
+    pub(crate) fn learn(&mut self, n_drafted: usize, n_accepted: usize) {
+        if n_drafted == 0 {
+            self.0 += FORGETTING * (FIRST_ACCEPTANCE - self.0);
+        }
+        for _ in 0..n_accepted {
+            self.0 += LEARNING * (1.0 - self.0);
+        }
+        if n_accepted < n_drafted {
+            self.0 -= LEARNING * self.0;
         }
     }
 }
 
 impl Drafter {
     pub(crate) fn acceptance(&self) -> f64 {
-        self.acceptance
+        self.acceptance.get()
     }
 
     /// What may follow `tokens`, at most `n_most`. The tokens must go on from those of the last call.
@@ -68,15 +86,7 @@ impl Drafter {
 
     /// Learns that of `n_drafted` tokens the first `n_accepted` were right.
     pub(crate) fn learn(&mut self, n_drafted: usize, n_accepted: usize) {
-        if n_drafted == 0 {
-            self.acceptance += FORGETTING * (FIRST_ACCEPTANCE - self.acceptance);
-        }
-        for _ in 0..n_accepted {
-            self.acceptance += LEARNING * (1.0 - self.acceptance);
-        }
-        if n_accepted < n_drafted {
-            self.acceptance -= LEARNING * self.acceptance;
-        }
+        self.acceptance.learn(n_drafted, n_accepted);
     }
 
     /// The place behind the earlier tokens that agree with the last ones for longest, the latest of equals.

@@ -25,9 +25,27 @@ impl Engine {
         options: Options,
         stopwatch: Stopwatch,
     ) -> Result<Engine, StartError> {
+        Engine::start_with_draft_model(model, None, pool, options, stopwatch)
+    }
+
+    /// As [`Engine::start`], with a second model of the same tokens that guesses for the first; see
+    /// [`Stepper::with_draft_model`].
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_with_draft_model(
+        model: Arc<dyn Model>,
+        draft_model: Option<Arc<dyn Model>>,
+        pool: Arc<Pool>,
+        options: Options,
+        stopwatch: Stopwatch,
+    ) -> Result<Engine, StartError> {
         let capacity = options.max_running.saturating_add(options.max_waiting);
         let n_vocab = model.shape().n_vocab;
-        let stepper = Stepper::new(model, pool, &options, stopwatch)?;
+        let mut stepper = Stepper::new(model, pool, &options, stopwatch)?;
+        if let Some(draft_model) = draft_model {
+            stepper = stepper.with_draft_model(draft_model, &options)?;
+        }
         let shared = Arc::new(Shared {
             n_vocab,
             max_sequences: capacity,

@@ -8,7 +8,7 @@
 //! interrupted or not. So the engine has no clock, no randomness of its own, no IO and no async; it has never seen a
 //! character. How long steps take it is told by a [`Stopwatch`], and only the size of steps depends on that. [`Stepper`] is the whole of it without the thread, for simulation; [`Engine`] is a thread around that.
 //!
-//! Read in this order: [`Submission`], [`Sink`], then `sequence`, `pages`, `prefix`, `cost`, `draft`, `fairness`, `scheduler`, `step`, `sample`.
+//! Read in this order: [`Submission`], [`Sink`], then `sequence`, `pages`, `prefix`, `cost`, `draft`, `draft_model`, `fairness`, `scheduler`, `step`, `sample`.
 
 mod engine;
 mod error;
@@ -26,6 +26,7 @@ mod prefix;
 
 mod cost;
 mod draft;
+mod draft_model;
 mod fairness;
 mod scheduler;
 mod stats;

@@ -24,7 +24,7 @@ const LEAST_CHUNK: usize = 4;
 const LATE_FACTOR: f64 = 2.0;
 
 /// Tokens a second must grow by this factor for guesses to be verified.
-const LEAST_GAIN: f64 = 1.03;
+pub(crate) const LEAST_GAIN: f64 = 1.03;
 
 /// The engine's bounds.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! One request's tokens and how far they are: the noun that everything else uses.
 
 use crate::bans::Bans;
-use crate::draft::Drafter;
+use crate::draft::{Acceptance, Drafter};
 use crate::fairness::Tenant;
 use crate::mask::TokenMask;
 use crate::prefix::NodeId;
@@ -39,6 +39,10 @@ pub(crate) struct Sequence {
     pub(crate) sampling: Sampling,
     pub(crate) history: History,
     pub(crate) drafter: Drafter,
+    /// How good the guesses of a draft model were.
+    pub(crate) guessing: Acceptance,
+    /// Whether `draft` is a draft model's.
+    is_guessed_by_model: bool,
     /// What may come next, for the plan to take as much of as pays. Empty between steps.
     pub(crate) draft: Vec<u32>,
     pub(crate) mask: Option<Box<dyn TokenMask>>,
@@ -105,6 +109,8 @@ impl Sequence {
             priority,
             sampling,
             drafter: Drafter::default(),
+            guessing: Acceptance::default(),
+            is_guessed_by_model: false,
             draft: Vec::new(),
             mask: None,
             owner: Owner::new(sink),
@@ -138,9 +144,52 @@ impl Sequence {
     /// Guesses what comes next. Nothing for a sequence with a mask, which may force tokens in between.
     pub(crate) fn guess(&mut self) {
         self.draft.clear();
-        let n_left = self.max_tokens - self.n_generated();
-        if self.mask.is_none() && self.n_missing() == 1 && n_left > 1 {
-            self.draft = self.drafter.draft(&self.tokens, n_left - 1);
+        self.is_guessed_by_model = false;
+        if self.wants_guesses() {
+            self.draft = self.drafter.draft(&self.tokens, self.n_left() - 1);
+        }
+    }
+
+    /// Tokens that it may still get.
+    pub(crate) fn n_left(&self) -> usize {
+        self.max_tokens - self.n_generated()
+    }
+
+    /// Whether guesses are of use and it has none.
+    pub(crate) fn wants_guesses(&self) -> bool {
+        self.draft.is_empty() && self.mask.is_none() && self.n_missing() == 1 && self.n_left() > 1
+    }
+
+    /// Whether its draft is a draft model's.
+    pub(crate) fn is_guessed_by_model(&self) -> bool {
+        self.is_guessed_by_model
+    }
+
+    /// Takes what a draft model guessed.
+    pub(crate) fn take_guess(&mut self, draft: Vec<u32>) {
+        self.draft = draft;
+        self.is_guessed_by_model = !self.draft.is_empty();
+    }
+
+    /// How probably the first token of its draft is right.
+    pub(crate) fn acceptance(&self) -> f64 {
+        if self.is_guessed_by_model {
+            self.guessing.get()
+        } else {
+            self.drafter.acceptance()
+        }
+    }
+
+    /// Learns that of `n_drafted` tokens the first `n_accepted` were right.
+    pub(crate) fn learn(&mut self, n_drafted: usize, n_accepted: usize) {
+        if self.is_guessed_by_model {
+            // Guesses that the plan had no room for say nothing.
+            if n_drafted > 0 {
+                self.guessing.learn(n_drafted, n_accepted);
+            }
+        } else {
+            self.drafter.learn(n_drafted, n_accepted);
+            self.guessing.learn(0, 0);
         }
     }
 

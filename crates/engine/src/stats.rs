@@ -28,6 +28,8 @@ pub struct Stats {
     pub tokens_drafted: u64,
     /// See `tokens_drafted`.
     pub tokens_accepted: u64,
+    /// Of the verified ones, those that a draft model guessed.
+    pub tokens_drafted_by_model: u64,
     /// Tokens whose keys and values were found in the prefix cache.
     pub prefix_hit_tokens: u64,
     /// Sequences that lost their pages to others and were queued again.

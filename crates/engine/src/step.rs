@@ -4,6 +4,7 @@ mod integrity;
 mod places;
 
 use crate::cost::{StepCosts, Work};
+use crate::draft_model::DraftModel;
 use crate::fairness::Served;
 use crate::mask::{Next, TokenMask};
 use crate::prefix::PrefixCache;
@@ -38,6 +39,7 @@ pub struct Stepper {
     stopwatch: Stopwatch,
     costs: StepCosts,
     speculates: bool,
+    draft_model: Option<DraftModel>,
     served: Served,
     prefix: PrefixCache,
     /// By age, oldest first.
@@ -100,6 +102,7 @@ impl Stepper {
             stopwatch,
             costs: StepCosts::default(),
             speculates: options.speculation,
+            draft_model: None,
             served: Served::default(),
             prefix: PrefixCache::new(n_pages, options.prefix_cache),
             running: Vec::new(),
@@ -108,6 +111,24 @@ impl Stepper {
             next_id: 0,
             stats: Stats::default(),
         })
+    }
+
+    /// Has another model guess for this one, where that pays; with `options` as this one was made with. Without
+    /// `speculation` there are no guesses, and the other model is not used.
+    ///
+    /// # Errors
+    /// Memory for its keys and values that the system refuses: as many pages as this model has.
+    pub fn with_draft_model(
+        mut self,
+        model: Arc<dyn Model>,
+        options: &Options,
+    ) -> Result<Stepper, StartError> {
+        if self.speculates {
+            let (n_pages, n_vocab) = (self.prefix.n_pages(), self.model.shape().n_vocab);
+            let pool = Arc::clone(&self.pool);
+            self.draft_model = Some(DraftModel::new(model, pool, options, n_pages, n_vocab)?);
+        }
+        Ok(self)
     }
 
     /// The most tokens, prompt and output together, that one sequence can have.
@@ -368,7 +389,10 @@ impl Stepper {
         }
         self.stats.tokens_drafted += n_drafted as u64;
         self.stats.tokens_accepted += n_accepted as u64;
-        self.running[idx].drafter.learn(n_drafted, n_accepted);
+        if self.running[idx].is_guessed_by_model() {
+            self.stats.tokens_drafted_by_model += n_drafted as u64;
+        }
+        self.running[idx].learn(n_drafted, n_accepted);
         self.trim_pages(idx);
         outcome
     }

@@ -1,5 +1,5 @@
 //! Thousands of random schedules of a real, tiny model: any batch, one to three threads, any chunks, cached or fresh,
-//! speculating or not, preempted or not. Every row of logits that a token was chosen from, and every token, are the same bits as
+//! speculating or not, with a draft model or without, preempted or not. Every row of logits that a token was chosen from, and every token, are the same bits as
 //! those of a loop without engine: one sequence, one thread, the whole prompt at once.
 
 mod support;
@@ -110,7 +110,13 @@ struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    fn new(seed: u64, model: &Arc<dyn Model>, pools: &[Arc<Pool>], all: &'a [Expected]) -> Schedule<'a> {
+    fn new(
+        seed: u64,
+        model: &Arc<dyn Model>,
+        draft_models: &[Arc<dyn Model>],
+        pools: &[Arc<Pool>],
+        all: &'a [Expected],
+    ) -> Schedule<'a> {
         let mut dice = Dice(seed << 20);
         let max_running = 1 + dice.below(6);
         let options = Options {
@@ -132,6 +138,11 @@ impl<'a> Schedule<'a> {
         };
         let mut stepper = Stepper::new(Arc::clone(model), Arc::clone(pool), &options, Box::new(stopwatch))
             .expect("valid options");
+        if let Some(draft_model) = draft_models.get(dice.below(4)) {
+            stepper = stepper
+                .with_draft_model(Arc::clone(draft_model), &options)
+                .expect("a small cache");
+        }
         let seen = Seen::default();
         let record = Arc::clone(&seen);
         stepper.observe_logits(Box::new(move |sequence, n_tokens, logits| {
@@ -253,6 +264,14 @@ fn every_schedule_gives_the_same_bits() {
     let bytes = tiny.gguf().bytes();
     let loaded = tokenmill_model::load_from_bytes(&pools[0], "tiny", &bytes, &LoadOptions::default());
     let model = loaded.expect("a model that loads").model;
+    // One that is always right where nothing is drawn, and one that is mostly wrong.
+    let other = TinyModel {
+        n_layers: 1,
+        ..TinyModel::new("qwen3", 8)
+    };
+    let other =
+        tokenmill_model::load_from_bytes(&pools[0], "other", &other.gguf().bytes(), &LoadOptions::default());
+    let draft_models = [Arc::clone(&model), other.expect("a model that loads").model];
     let mut dice = Dice(42);
     let all: Vec<Expected> = (0..N_SUBMISSIONS)
         .map(|idx| {
@@ -267,22 +286,28 @@ fn every_schedule_gives_the_same_bits() {
             expected(model.as_ref(), &pools[0], submission)
         })
         .collect();
-    let (mut n_preemptions, mut n_hits, mut n_rows, mut n_accepted, mut n_refused) = (0, 0, 0, 0, 0);
+    let (mut n_preemptions, mut n_hits, mut n_rows) = (0, 0, 0);
+    let (mut n_accepted, mut n_refused, mut n_guessed) = (0, 0, 0);
     for seed in 0..n_schedules() {
-        let mut schedule = Schedule::new(seed, &model, &pools, &all);
+        let mut schedule = Schedule::new(seed, &model, &draft_models, &pools, &all);
         schedule.run();
         schedule.check();
         let stats = schedule.stepper.stats();
         n_preemptions += stats.preemptions;
         n_hits += stats.prefix_hit_tokens;
         n_accepted += stats.tokens_accepted;
+        n_guessed += stats.tokens_drafted_by_model;
         n_refused += stats.tokens_drafted - stats.tokens_accepted;
         n_rows += schedule.seen.lock().expect("no panic inside").len();
     }
     // Otherwise the schedules would not test what they are meant to.
     assert!(
-        n_preemptions > 100 && n_hits > 10_000 && n_rows > 10_000 && n_accepted > 1000 && n_refused > 1000,
-        "{n_preemptions} {n_hits} {n_rows} {n_accepted} {n_refused}"
+        n_preemptions > 100 && n_hits > 10_000 && n_rows > 10_000,
+        "{n_preemptions} {n_hits} {n_rows}"
+    );
+    assert!(
+        n_accepted > 1000 && n_refused > 1000 && n_guessed > 1000,
+        "{n_accepted} {n_refused} {n_guessed}"
     );
 }
 

@@ -35,6 +35,9 @@ impl Stepper {
             return Err("running or waiting sequences are not in the order of their age".to_owned());
         }
         let present = self.running.iter().chain(&self.waiting);
+        if let Some(model) = &self.draft_model {
+            model.check(|id| self.running.iter().any(|sequence| sequence.id == id))?;
+        }
         self.served.check(present.map(|sequence| &sequence.tenant))?;
         self.prefix.check(&n_held)
     }

@@ -62,6 +62,9 @@ impl Stepper {
         if self.speculates {
             self.running.iter_mut().for_each(Sequence::guess);
         }
+        if let Some(model) = &mut self.draft_model {
+            model.guess(&mut self.running, &self.costs, &mut self.stopwatch);
+        }
         let mut being_computed = HashSet::new();
         let mut standings = Vec::with_capacity(self.running.len());
         for sequence in &self.running {
@@ -86,7 +89,7 @@ impl Stepper {
                 n_missing: sequence.n_missing(),
                 is_generating: sequence.is_generating(),
                 n_draft: sequence.draft.len(),
-                acceptance: sequence.drafter.acceptance(),
+                acceptance: sequence.acceptance(),
                 n_pages: sequence.pages.len(),
                 readiness,
             });
@@ -197,6 +200,9 @@ impl Stepper {
         }
         self.prefix.release(&own, sequence.tip);
         sequence.forget_pages();
+        if let Some(model) = &mut self.draft_model {
+            model.forget(sequence.id);
+        }
     }
 }
 
