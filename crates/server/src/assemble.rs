@@ -37,8 +37,9 @@ pub(crate) fn models(config: &Config, specs: &[ModelSpec]) -> Result<Models, Fai
     );
     let mut engines = Vec::new();
     let mut upstreams: Vec<Arc<dyn Upstream>> = Vec::new();
-    for spec in specs {
-        let upstream = start(config, spec, &pool)?;
+    let draft_models = draft_models(&config.draft_models, specs)?;
+    for (spec, draft_model) in specs.iter().zip(draft_models) {
+        let upstream = start(config, spec, draft_model, &pool)?;
         engines.push(upstream.engine().clone());
         upstreams.push(Arc::new(upstream));
     }
@@ -46,13 +47,59 @@ pub(crate) fn models(config: &Config, specs: &[ModelSpec]) -> Result<Models, Fai
     Ok(Models { router, engines })
 }
 
-fn start(config: &Config, spec: &ModelSpec, pool: &Arc<Pool>) -> Result<LocalUpstream, Failure> {
+/// The draft model of each served model, where it has one.
+fn draft_models(texts: &[String], specs: &[ModelSpec]) -> Result<Vec<Option<ModelSpec>>, Failure> {
+    let mut drafts: Vec<Option<ModelSpec>> = vec![None; specs.len()];
+    for text in texts {
+        let named = specs.iter().enumerate().find_map(|(idx, spec)| {
+            let path = text.strip_prefix(&spec.id)?.strip_prefix('=')?;
+            Some((idx, path))
+        });
+        let (idx, path) = match named {
+            Some(named) => named,
+            None if specs.len() == 1 => (0, text.as_str()),
+            None => {
+                let message = format!(
+                    "draft model {text:?}: several models are served; say whose it is with --draft-model ID=PATH"
+                );
+                return Err(Failure::usage(message));
+            }
+        };
+        if drafts[idx].replace(ModelSpec::parse(path)?).is_some() {
+            let message = format!("model `{}` has two draft models; give it one", specs[idx].id);
+            return Err(Failure::usage(message));
+        }
+    }
+    Ok(drafts)
+}
+
+fn start(
+    config: &Config,
+    spec: &ModelSpec,
+    draft_model: Option<ModelSpec>,
+    pool: &Arc<Pool>,
+) -> Result<LocalUpstream, Failure> {
     let fault = |fault: &dyn std::fmt::Display| Failure::new(format!("model `{}`: {fault}", spec.id));
     let start = Instant::now();
     let mut loaded = load(&config.load, spec, pool).map_err(|error| fault(&error))?;
     loaded.model = shortened(loaded.model, config.context);
     let info = loaded.info.clone();
-    let model = LocalModel::new(loaded).map_err(|error| fault(&error))?;
+    let mut model = LocalModel::new(loaded).map_err(|error| fault(&error))?;
+    if let Some(draft) = draft_model {
+        let fault = |fault: &dyn std::fmt::Display| {
+            Failure::new(format!(
+                "model `{}`: draft model `{}`: {fault}",
+                spec.id, draft.id
+            ))
+        };
+        let loaded = load(&config.load, &draft, pool).map_err(|error| fault(&error))?;
+        model = model.with_draft_model(loaded).map_err(|error| fault(&error))?;
+        tracing::info!(
+            model = spec.id,
+            draft_model = draft.id,
+            "guesses are made by a draft model"
+        );
+    }
     let options = LocalOptions {
         served_name: spec.id.clone(),
         owned_by: "tokenmill".to_owned(),
@@ -133,5 +180,32 @@ fn shortened(model: Arc<dyn Model>, context: Option<NonZeroUsize>) -> Arc<dyn Mo
             Arc::new(Shortened { model, shape })
         }
         _ => model,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built_in(id: &str) -> ModelSpec {
+        ModelSpec {
+            id: id.to_owned(),
+            weights: Weights::BuiltIn,
+        }
+    }
+
+    #[test]
+    fn a_draft_model_belongs_to_one_served_model() {
+        let ids = |texts: &[&str], served: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+            let served: Vec<ModelSpec> = served.iter().map(|id| built_in(id)).collect();
+            draft_models(&texts, &served).map(|drafts| drafts.iter().map(Option::is_some).collect::<Vec<_>>())
+        };
+        assert_eq!(ids(&[], &["a", "b"]).unwrap(), [false, false]);
+        assert_eq!(ids(&["tokenmill/demo"], &["a"]).unwrap(), [true]);
+        assert_eq!(ids(&["b=tokenmill/demo"], &["a", "b"]).unwrap(), [false, true]);
+        assert!(ids(&["tokenmill/demo"], &["a", "b"]).is_err(), "whose?");
+        assert!(ids(&["a=tokenmill/demo", "a=tokenmill/demo"], &["a", "b"]).is_err());
+        assert!(ids(&["/no/such/file"], &["a"]).is_err());
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) threads: Option<NonZeroUsize>,
     /// Tokens of a context at most; `None` takes what each model allows.
     pub(crate) context: Option<NonZeroUsize>,
+    /// Models that guess for others: `PATH` for the only model, or `ID=PATH`.
+    pub(crate) draft_models: Vec<String>,
     pub(crate) load: tokenmill_model::LoadOptions,
     pub(crate) engine: tokenmill_engine::Options,
     pub(crate) gateway: tokenmill_gateway::Options,
@@ -59,6 +61,7 @@ impl Default for Config {
             models: Vec::new(),
             threads: None,
             context: None,
+            draft_models: Vec::new(),
             load: tokenmill_model::LoadOptions::default(),
             engine: tokenmill_engine::Options::default(),
             gateway: tokenmill_gateway::Options::default(),

@@ -37,6 +37,7 @@ pub(crate) fn local(n_context: usize, engine: Options) -> Arc<LocalUpstream> {
     };
     let model = LocalModel {
         model: Arc::new(model),
+        draft_model: None,
         info,
         tokenizer,
         form: ChatForm::of(&template, TEMPLATE),

@@ -46,6 +46,8 @@ const PROMPTS_AT_ONCE: usize = 4;
 pub struct LocalModel {
     /// The way through the weights.
     pub model: Arc<dyn Model>,
+    /// A smaller one that guesses for it; see [`LocalModel::with_draft_model`].
+    pub draft_model: Option<Arc<dyn Model>>,
     /// What it is.
     pub info: ModelInfo,
     /// Text to tokens and back.
@@ -70,6 +72,9 @@ pub enum LocalModelError {
     /// A model without a chat template cannot hold a conversation.
     #[error("the model's files have no chat template; use a model that was trained for chat")]
     NoTemplate,
+    /// A draft model whose token ids mean other texts.
+    #[error("the draft model has another tokenizer: {0}; use a smaller model of the same family")]
+    DraftTokenizer(String),
 }
 
 impl LocalModel {
@@ -84,6 +89,7 @@ impl LocalModel {
         let form = ChatForm::of(&template, &source);
         Ok(LocalModel {
             model: loaded.model,
+            draft_model: None,
             info: loaded.info,
             tokenizer,
             template,
@@ -91,6 +97,44 @@ impl LocalModel {
             generation: loaded.generation,
         })
     }
+}
+
+impl LocalModel {
+    /// Has another model guess for this one, where that pays. No answer changes.
+    ///
+    /// # Errors
+    /// The other model has another tokenizer, or none that can be built.
+    pub fn with_draft_model(mut self, draft: Loaded) -> Result<LocalModel, LocalModelError> {
+        let theirs = tokenizer(draft.tokenizer)?;
+        check_same_tokens(&self.tokenizer, &theirs).map_err(LocalModelError::DraftTokenizer)?;
+        self.draft_model = Some(draft.model);
+        Ok(self)
+    }
+}
+
+/// Whether ids mean the same; says the first that does not.
+fn check_same_tokens(ours: &Tokenizer, theirs: &Tokenizer) -> Result<(), String> {
+    let text = |tokenizer: &Tokenizer, id| {
+        let bytes = tokenizer.token_bytes(id)?;
+        Some((
+            String::from_utf8_lossy(bytes).into_owned(),
+            tokenizer.is_special(id),
+        ))
+    };
+    for id in 0..ours.n_vocab().max(theirs.n_vocab()) as u32 {
+        let (ours, theirs) = (text(ours, id), text(theirs, id));
+        if ours != theirs {
+            let shown = |text: Option<(String, bool)>| {
+                text.map_or("nothing".to_owned(), |(text, _)| format!("{text:?}"))
+            };
+            return Err(format!(
+                "token {id} is {} there and {} here",
+                shown(theirs),
+                shown(ours)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A tokenizer from a model's files.
@@ -165,6 +209,7 @@ impl LocalUpstream {
     ) -> Result<LocalUpstream, StartError> {
         let LocalModel {
             model,
+            draft_model,
             info,
             tokenizer,
             template,
@@ -174,7 +219,8 @@ impl LocalUpstream {
         let isa = pool.isa().name();
         let shape = model.shape().clone();
         let start = Instant::now();
-        let engine = Engine::start(model, pool, options.engine, Box::new(move || start.elapsed()))?;
+        let stopwatch = Box::new(move || start.elapsed());
+        let engine = Engine::start_with_draft_model(model, draft_model, pool, options.engine, stopwatch)?;
         // Where memory holds less than the model could read, that is the context there is.
         let n_context = shape.n_context.min(engine.stats().pages_total * PAGE_TOKENS);
         let mut end_tokens = generation.eos_token_ids.clone();

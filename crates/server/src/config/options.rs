@@ -259,6 +259,18 @@ pub(crate) const OPTIONS: &[Opt] = &[
                pay, nothing is guessed. Answers are the same bytes with and without it.",
     },
     Opt {
+        key: "engine.draft_models",
+        flag: "draft-model",
+        value_name: "[ID=]PATH",
+        group: Group::Engine,
+        setting: Setting::List(|config| &mut config.draft_models),
+        help: "A smaller model that guesses tokens for a served one, as [ID=]PATH; may be repeated\n\n\
+               It must have the same tokenizer; ID may be left out where one model is served. It guesses where a conversation \
+               has nothing to quote from itself, as many tokens as pay by what passes of both models cost and how often it was \
+               right, and none where that gains nothing. Its weights, and as many pages for its own keys and values, are kept \
+               in memory besides. Answers are the same bytes with and without it; without `speculation` it is not used.",
+    },
+    Opt {
         key: "gateway.max_body_bytes",
         flag: "max-body-bytes",
         value_name: "BYTES",
@@ -433,8 +445,8 @@ mod tests {
         } = Default::default();
         assert_eq!(n_in("load"), 3);
         let serve = fields(serde_json::to_value(tokenmill_gateway::ServeOptions::default()).unwrap());
-        // `threads` and `context` belong to the program, not to one engine.
-        assert_eq!(n_in("engine"), engine + 2);
+        // `threads`, `context` and `draft_models` belong to the program, not to one engine.
+        assert_eq!(n_in("engine"), engine + 3);
         assert_eq!(n_in("gateway"), gateway + serve);
     }
 
