@@ -163,6 +163,19 @@ impl Cache {
     /// The catalogue as it stands.
     pub(crate) async fn catalogue(&self, db: &Db) -> Result<Arc<Catalogue>, StoreError> {
         let revision = self.revision(db).await?;
+        self.catalogue_at(db, revision).await
+    }
+
+    /// The catalogue as it stood when the revision was last asked for.
+    pub(crate) async fn catalogue_as_heard(&self, db: &Db) -> Result<Arc<Catalogue>, StoreError> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard {
+            Some((revision, _)) => self.catalogue_at(db, revision).await,
+            None => self.catalogue(db).await,
+        }
+    }
+
+    async fn catalogue_at(&self, db: &Db, revision: i64) -> Result<Arc<Catalogue>, StoreError> {
         if let Some(catalogue) = &self.at(revision).catalogue {
             return Ok(Arc::clone(catalogue));
         }

@@ -57,7 +57,7 @@ pub use manage::{
 pub use money::{Nanos, Price, Tokens};
 pub use network::{Network, NetworkError};
 pub use project::{DEFAULT_PROJECT, Project};
-pub use report::{GroupBy, UsageQuery, UsageRow};
+pub use report::{GroupBy, LedgerRow, UsageQuery, UsageRow};
 pub use saved::{SavedInfo, SavedKind};
 pub use session::{SignInError, Token};
 pub use store::StoreError;
@@ -312,6 +312,11 @@ impl Accounts {
     /// The catalogue and prices as they stand, from memory where nothing has changed.
     pub async fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
         self.shared.cache.catalogue(&self.shared.db).await
+    }
+
+    /// The same as it stood when somebody was last let in: for a request that has just been.
+    pub async fn catalogue_of_caller(&self) -> Result<Arc<Catalogue>, StoreError> {
+        self.shared.cache.catalogue_as_heard(&self.shared.db).await
     }
 
     /// The line that a request of `caller` will have in the ledger, as far as it is known before it runs: its id, and the

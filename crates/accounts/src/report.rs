@@ -2,6 +2,7 @@
 
 use crate::Accounts;
 use crate::clock::Timestamp;
+use crate::ledger::Usage;
 use crate::manage::ManageError;
 use crate::money::Nanos;
 
@@ -88,5 +89,23 @@ impl Accounts {
             ));
         }
         self.books().report(query).await
+    }
+}
+
+/// One request in the ledger.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedgerRow {
+    /// Its place in the chain of its team.
+    pub seq: i64,
+    /// The name of its project.
+    pub project: String,
+    /// What was used; its purses are not told.
+    pub usage: Usage,
+}
+
+impl Accounts {
+    /// The requests of a team that come after place `after` of its chain, some thousands at most; none at the end.
+    pub async fn ledger_rows(&self, team: &str, after: i64) -> Result<Vec<LedgerRow>, ManageError> {
+        self.books().ledger_rows(team, after).await
     }
 }

@@ -198,7 +198,13 @@ impl Books {
         rows.iter().map(entry).collect()
     }
 
-    async fn usage_page(&self, team_id: &str, after: i64, last: i64) -> Result<Vec<Row>, StoreError> {
+    /// Requests of a team in the order of its chain, from after `after` to `last`, a page of them.
+    pub(crate) async fn usage_page(
+        &self,
+        team_id: &str,
+        after: i64,
+        last: i64,
+    ) -> Result<Vec<Row>, StoreError> {
         self.db
             .rows(
                 "SELECT seq, replica_id, id, team_id, project_id, key_id, model, price_version, input_n, cached_n,
@@ -330,7 +336,8 @@ impl Books {
     }
 }
 
-fn usage_of(row: &Row) -> Result<(i64, String, Usage, Vec<u8>), StoreError> {
+/// A row as [`Books::usage_page`] asks for it: its place, the server that told of it, what was used, and its hash.
+pub(crate) fn usage_of(row: &Row) -> Result<(i64, String, Usage, Vec<u8>), StoreError> {
     let id = row.text(2)?;
     let status = row.text(16)?;
     let status =

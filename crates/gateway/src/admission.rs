@@ -3,15 +3,16 @@
 //! A permit lives in the body of the answer until its last byte: releasing it with the response's head, as usual
 //! concurrency limits do, would let slow streams pile up without bound.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokenmill_accounts::{AuthError, Caller, KeyScope, Project};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::App;
 use crate::console::{is_from_here, session_token};
@@ -21,6 +22,10 @@ use crate::serve::Peer;
 
 /// The key, as Anthropic's clients send it.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// How long a request waits for a place in front of a project's limit, so that one that comes a moment too early is not
+/// refused. As many may wait as may be in flight.
+const QUEUE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Names who pays: `team/project`.
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
@@ -170,7 +175,17 @@ pub(crate) struct InFlight {
 struct Counts {
     /// Projects come and go; the map holds only those that are at it.
     places: HashMap<Place, usize>,
+    /// Those who wait for a place, first come first served.
+    queues: HashMap<Place, VecDeque<Waiting>>,
     n_permits: usize,
+}
+
+/// A request that waits for a place.
+#[derive(Debug)]
+struct Waiting {
+    n: usize,
+    limit: usize,
+    reply: oneshot::Sender<Permit>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -195,15 +210,85 @@ impl InFlight {
         self.take(project, None, 1, self.limit)
     }
 
-    /// `n` more sequences of this project for this model, at most `limit` together.
-    pub(crate) fn admit(
+    /// `n` more sequences of this project for this model, at most `limit` together. Where there is no place it waits a
+    /// moment for one.
+    pub(crate) async fn admit(
         self: &Arc<Self>,
         project: &Project,
         model: &str,
         n: usize,
         limit: usize,
     ) -> Result<Permit, Concurrency> {
-        self.take(project, Some(model.to_owned()), n, limit)
+        let refusal = match self.take(project, Some(model.to_owned()), n, limit) {
+            Ok(permit) => return Ok(permit),
+            Err(refusal) => refusal,
+        };
+        let place = Place {
+            project_id: project.id.clone(),
+            model: Some(model.to_owned()),
+        };
+        let told = self.queue(place, n, limit).ok_or(refusal)?;
+        match tokio::time::timeout(QUEUE_PATIENCE, told).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // What is given to it from now on comes back by itself.
+            _ => Err(refusal),
+        }
+    }
+
+    /// Waits for a place; `None` where too many do.
+    fn queue(self: &Arc<Self>, place: Place, n: usize, limit: usize) -> Option<oneshot::Receiver<Permit>> {
+        let (reply, told) = oneshot::channel();
+        let mut counts = self.lock();
+        let queue = counts.queues.entry(place.clone()).or_default();
+        queue.retain(|waiting| !waiting.reply.is_closed());
+        if queue.len() >= limit {
+            return None;
+        }
+        queue.push_back(Waiting { n, limit, reply });
+        // A place may have come back between the look and now.
+        let lost = self.serve(&mut counts, &place);
+        drop(counts);
+        drop(lost);
+        Some(told)
+    }
+
+    /// Gives places that are free to those who wait for them. What is returned could not be given, and must be dropped
+    /// without the lock.
+    fn serve(self: &Arc<Self>, counts: &mut Counts, place: &Place) -> Vec<Permit> {
+        let mut lost = Vec::new();
+        let Some(queue) = counts.queues.get_mut(place) else {
+            return lost;
+        };
+        let count = counts.places.entry(place.clone()).or_default();
+        while let Some(first) = queue.pop_front() {
+            if first.reply.is_closed() {
+                continue;
+            }
+            let n_left = first.limit.saturating_sub(*count);
+            if first.n > n_left {
+                queue.push_front(first);
+                break;
+            }
+            *count += first.n;
+            counts.n_permits += 1;
+            let permit = Permit {
+                in_flight: self.clone(),
+                place: place.clone(),
+                n: first.n,
+                concurrency: Concurrency {
+                    limit: first.limit,
+                    remaining: n_left - first.n,
+                },
+            };
+            lost.extend(first.reply.send(permit).err());
+        }
+        if *count == 0 {
+            counts.places.remove(place);
+        }
+        if queue.is_empty() {
+            counts.queues.remove(place);
+        }
+        lost
     }
 
     fn take(
@@ -219,7 +304,13 @@ impl InFlight {
         };
         let mut counts = self.lock();
         let n_before = counts.places.get(&place).copied().unwrap_or(0);
-        let n_left = limit.saturating_sub(n_before);
+        // Those who wait come first.
+        let is_waited_for = counts.queues.contains_key(&place);
+        let n_left = if is_waited_for {
+            0
+        } else {
+            limit.saturating_sub(n_before)
+        };
         let concurrency = |remaining| Concurrency { limit, remaining };
         if n > n_left {
             return Err(concurrency(n_left));
@@ -300,9 +391,12 @@ impl Drop for Permit {
             }
         }
         counts.n_permits -= 1;
+        let lost = self.in_flight.serve(&mut counts, &self.place);
         if counts.n_permits == 0 {
             self.in_flight.idle.notify_waiters();
         }
+        drop(counts);
+        drop(lost);
     }
 }
 
@@ -323,11 +417,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn sequences_are_counted_by_project_and_model_and_come_back() {
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_place_gets_it_in_turn_or_is_refused_after_a_moment() {
+        let in_flight = Arc::new(InFlight::new(2));
+        let admit = async |n| in_flight.admit(&project("p"), "m", n, 2).await;
+        let (first, second) = (
+            admit(1).await.expect("one of two"),
+            admit(1).await.expect("two of two"),
+        );
+        let begun = tokio::time::Instant::now();
+        admit(1).await.expect_err("nothing comes back");
+        assert_eq!(begun.elapsed(), QUEUE_PATIENCE);
+        let wait = |n| {
+            let in_flight = in_flight.clone();
+            tokio::spawn(async move { in_flight.admit(&project("p"), "m", n, 2).await })
+        };
+        let (both, late) = (wait(2), wait(1));
+        tokio::task::yield_now().await;
+        admit(1).await.expect_err("as many wait as may be in flight");
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(
+            !both.is_finished() && !late.is_finished(),
+            "who needs two comes first"
+        );
+        drop(second);
+        let both = both.await.expect("no panic").expect("two came back");
+        assert!(!late.is_finished());
+        late.abort();
+        assert!(late.await.is_err(), "it has left");
+        drop(both);
+        assert_eq!(in_flight.total(), 0);
+        assert!(in_flight.lock().places.is_empty() && in_flight.lock().queues.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sequences_are_counted_by_project_and_model_and_come_back() {
         let in_flight = Arc::new(InFlight::new(4));
         let left = |remaining| Concurrency { limit: 4, remaining };
-        let admit = |name, model, n| in_flight.admit(&project(name), model, n, 4);
+        let admit = |name, model: &str, n| in_flight.take(&project(name), Some(model.to_owned()), n, 4);
         let first = admit("p", "m", 1).expect("one of four");
         let second = admit("p", "m", 2).expect("three of four");
         assert_eq!((first.concurrency, second.concurrency), (left(3), left(1)));

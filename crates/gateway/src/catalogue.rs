@@ -16,7 +16,7 @@ pub(crate) struct Offer {
 impl Offer {
     /// What `model` is to `caller`. One that is not for them does not exist for them.
     pub(crate) async fn find(app: &App, caller: &Caller, model: &str) -> Result<Offer, ApiError> {
-        let catalogue = app.accounts.catalogue().await;
+        let catalogue = app.accounts.catalogue_of_caller().await;
         let catalogue = catalogue.map_err(|error| ApiError::server_error(error.to_string()))?;
         let now = app.accounts.now();
         if !caller.terms.allows_model(model) {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokenmill_accounts::{Caller, KeyScope};
@@ -23,6 +23,9 @@ use crate::error::ApiError;
 use crate::observe::{Record, RequestId};
 use crate::paying::{Account, paid};
 use crate::stream::{Answer, Folded, Frames};
+
+/// Names the request in the ledger.
+const USAGE_ID: HeaderName = HeaderName::from_static("x-usage-id");
 
 /// Bodies over this are parsed where they do not hold up other requests.
 const PARSE_INLINE_BYTES: usize = 64 << 10;
@@ -177,7 +180,7 @@ impl Asked {
         draft.paid_by = PaidBy::new(account.clone());
         let request = draft.check()?;
         self.record.model(&model);
-        let permit = admit(&app, &self.caller, &model, n_choices)?;
+        let permit = admit(&app, &self.caller, &model, n_choices).await?;
         drop(self.reading);
         let started = app.models.start(request).await;
         let events = started.map_err(|error| {
@@ -186,9 +189,12 @@ impl Asked {
                 .take_refusal()
                 .unwrap_or_else(|| refuse(&app, &model, error))
         })?;
+        let usage_id = account.usage_id();
         let events = paid(events, account);
         let answer = Answer::begin(self.record.watch(events), app.keep_alive()).await?;
         let mut notices = HeaderMap::new();
+        // The request's line in the ledger, for whoever checks a bill.
+        notices.extend(HeaderValue::from_str(&usage_id).map(|id| (USAGE_ID, id)));
         standings.describe(&mut notices);
         offer.describe(&mut notices);
         permit.concurrency.describe(&mut notices);
@@ -255,7 +261,7 @@ impl Looking {
     }
 }
 
-fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Result<Permit, ApiError> {
+async fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Result<Permit, ApiError> {
     let limit = app.in_flight.limit(caller.terms.project.concurrency);
     let n = n_choices as usize;
     if n > limit {
@@ -264,6 +270,7 @@ fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Result<Perm
     }
     app.in_flight
         .admit(&caller.project, model, n, limit)
+        .await
         .map_err(|concurrency| {
             // `n` sequences must end before this request fits.
             let wait_s = wait_for_a_place_s(app.metrics.mean_duration_s(model), (limit / n.max(1)) as u64);

@@ -45,6 +45,11 @@ impl Account {
         }
     }
 
+    /// Its name in the ledger.
+    pub(crate) fn usage_id(&self) -> String {
+        self.usage.id.to_string()
+    }
+
     /// Why it was not admitted, once.
     pub(crate) fn take_refusal(&self) -> Option<ApiError> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()

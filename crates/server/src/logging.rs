@@ -19,6 +19,8 @@ pub(crate) fn start(config: &Config) {
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        // Where standard error is a file on a full disk, a line is lost; telling of that there would be a panic.
+        .log_internal_errors(false)
         .with_target(level >= LevelFilter::DEBUG);
     // Only fails where logging has been started before.
     let _ = if is_json {

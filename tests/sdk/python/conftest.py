@@ -1,5 +1,6 @@
 """A running Tokenmill for the tests: the binary named by TOKENMILL_BIN, on a free port, with data of its own."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -15,10 +16,18 @@ MODEL = "tokenmill/demo"
 class Server:
     """A started binary and what it printed."""
 
-    def __init__(self, process, base_url, key):
+    def __init__(self, process, base_url, key, data_dir):
         self.process = process
         self.base_url = base_url
         self.key = key
+        self.data_dir = data_dir
+        self.is_ending = False
+
+    def end(self):
+        """Tells it once that it is time to end: a second time would cut off what runs."""
+        if not self.is_ending:
+            self.is_ending = True
+            self.process.terminate()
 
     def client(self, **changes):
         """The SDK's client as a user makes it; retries off, so that a refusal is seen and not retried."""
@@ -41,14 +50,16 @@ class Server:
             assert time.monotonic() < deadline, f"{name} stays at {value}"
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
+@contextlib.contextmanager
+def started(tmp_path_factory, *options, **how):
+    """A server with these options besides; it ends well."""
     binary = os.environ.get("TOKENMILL_BIN")
     assert binary, "TOKENMILL_BIN must name the binary, as `cargo xtask test python` does"
-    data_dir = tmp_path_factory.mktemp("data")
-    command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), "--log-level", "warn"]
+    data_dir = str(tmp_path_factory.mktemp("data"))
+    command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-level", "warn", *options]
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("TOKENMILL_")}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings, **how)
+    server = Server(process, None, None, data_dir)
     try:
         found = {}
         for line in process.stdout:
@@ -58,10 +69,17 @@ def server(tmp_path_factory):
             if len(found) == 2:
                 break
         assert len(found) == 2, f"the server ended with {process.wait()}"
-        yield Server(process, found["Base URL"], found["API key"])
+        server.base_url, server.key = found["Base URL"], found["API key"]
+        yield server
     finally:
-        process.terminate()
+        server.end()
         assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with started(tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture

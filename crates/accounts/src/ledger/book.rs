@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::sync::oneshot;
 
-use super::exchange::{Exchange, ExchangeError, Outcome, Want};
+use super::exchange::{Exchange, ExchangeError, Grant, Outcome, Want};
+use super::purse::Purse;
 use super::record::{Entry, Status, Usage, UsageId};
 use crate::clock::Timestamp;
 use crate::money::{Nanos, Tokens};
@@ -22,8 +23,6 @@ const EXCHANGE_USAGE: usize = 500;
 const MAX_UNPOSTED: usize = 1_000_000;
 /// Requests that wait for a lease.
 const MAX_DEMANDS: usize = 10_000;
-/// A lease that lies idle so long is given back.
-const IDLE_MS: u64 = 10_000;
 /// How long a request waits for money that lies with other servers.
 const RECALL_MS: u64 = 400;
 /// How long a request waits for a database that does not answer.
@@ -31,22 +30,10 @@ const STORE_MS: u64 = 2_000;
 /// How long leases are good for without a word from a database that others use, too. A server that has been silent for
 /// longer than this and its longest request is taken for dead.
 const OUTAGE_MS: u64 = 15 * 60_000;
+/// For so long nothing is asked for beforehand where there was too little.
+const ASK_AHEAD_PAUSE_MS: u64 = 5_000;
 /// A word is due so often where others use the database, too.
 const HEARTBEAT_MS: u64 = 5_000;
-
-/// The money of one purse that is here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Purse {
-    free: i64,
-    held: i64,
-    /// Spent, and the database does not know it.
-    unposted: i64,
-    /// On its way back.
-    returning: i64,
-    /// So little is left in the database that nothing should lie idle here.
-    is_tight: bool,
-    used_at_ms: u64,
-}
 
 /// A request that is running.
 struct Open {
@@ -109,6 +96,8 @@ pub(crate) struct Book {
     /// An exchange may or may not have been done.
     is_unsure: bool,
     heard_ms: u64,
+    /// The last time that was told.
+    now_ms: u64,
     posted: Vec<UsageId>,
 }
 
@@ -129,6 +118,7 @@ impl Book {
             is_asking: false,
             is_unsure: true,
             heard_ms: now_ms,
+            now_ms,
             posted: Vec::new(),
         }
     }
@@ -142,6 +132,7 @@ impl Book {
 
     /// Admits a request, whose hold and purses are in it, or keeps it waiting, or refuses it.
     pub(crate) fn admit(&mut self, usage: Usage, now_ms: u64) -> Result<Admission, Refusal> {
+        self.now_ms = now_ms;
         self.check_able(now_ms)?;
         if self.take_hold(&usage, now_ms) {
             self.start(usage);
@@ -183,18 +174,21 @@ impl Book {
         if hold == 0 {
             return true;
         }
-        let has_enough = |purse: &String| self.purses.get(purse).is_some_and(|purse| purse.free >= hold);
-        if !usage.purses.iter().all(has_enough) {
+        if !usage.purses.iter().all(|purse| self.has_free(purse, usage.hold)) {
             return false;
         }
         for purse in &usage.purses {
             if let Some(purse) = self.purses.get_mut(purse) {
                 purse.free -= hold;
                 purse.held += hold;
-                purse.used_at_ms = now_ms;
+                purse.use_at(now_ms);
             }
         }
         true
+    }
+
+    fn has_free(&self, purse: &str, amount: Nanos) -> bool {
+        self.purses.get(purse).is_some_and(|purse| purse.free >= amount.0)
     }
 
     fn start(&mut self, usage: Usage) {
@@ -248,6 +242,7 @@ impl Book {
             if let Some(purse) = self.purses.get_mut(purse) {
                 purse.held -= usage.hold.0;
                 purse.free += usage.hold.0;
+                purse.pace.spend(usage.charge().0, self.now_ms);
             }
         }
         self.writes.push(Entry::End(usage.clone()));
@@ -350,12 +345,13 @@ impl Book {
 
     /// The next transaction with the database, if there is reason for one and none is out.
     pub(crate) fn next_exchange(&mut self, now: Timestamp, now_ms: u64) -> Option<Exchange> {
+        self.now_ms = now_ms;
         if self.is_asking || self.is_unsure || self.is_fenced {
             return None;
         }
         let usage = self.ended.values().take(EXCHANGE_USAGE);
         let usage: Vec<Usage> = usage.map(|ended| ended.usage.clone()).collect();
-        let wants = self.wants();
+        let wants = self.wants(now_ms);
         let returns = self.idle(&wants, now_ms);
         let is_due = self.is_shared && now_ms.saturating_sub(self.heard_ms) >= HEARTBEAT_MS;
         if usage.is_empty() && wants.is_empty() && returns.is_empty() && !is_due {
@@ -375,22 +371,30 @@ impl Book {
         })
     }
 
-    /// What those who wait need, in the order in which they came.
-    fn wants(&self) -> Vec<Want> {
-        let mut needs: BTreeMap<&String, (i64, &String)> = BTreeMap::new();
+    /// What those who wait need, and what should be here beforehand.
+    fn wants(&self, now_ms: u64) -> Vec<Want> {
+        let mut needs: BTreeMap<&String, (i64, &str)> = BTreeMap::new();
         for demand in &self.demands {
             for purse in &demand.usage.purses {
                 let need = needs.entry(purse).or_insert((0, &demand.usage.team_id));
                 need.0 = need.0.saturating_add(demand.usage.hold.0);
             }
         }
-        let want = |(purse, (need, team_id)): (&String, (i64, &String))| {
-            let free = self.purses.get(purse).map_or(0, |purse| purse.free.max(0));
-            (need > free).then(|| Want {
+        for (name, purse) in &self.purses {
+            // A purse that is lent from exists, and its team need not be told.
+            if purse.runs_short(now_ms) {
+                needs.entry(name).or_insert((0, ""));
+            }
+        }
+        let want = |(purse, (need, team_id)): (&String, (i64, &str))| {
+            let own = self.purses.get(purse).copied().unwrap_or_default();
+            let free = own.free.max(0);
+            let ahead = own.ahead(now_ms).saturating_sub(free).max(0);
+            (need > free || need == 0).then(|| Want {
                 purse: purse.clone(),
-                team_id: team_id.clone(),
-                need: need - free,
-                extra: need.saturating_mul(16),
+                team_id: team_id.to_owned(),
+                need: (need - free).max(0),
+                extra: need.saturating_mul(16).max(ahead),
             })
         };
         needs.into_iter().filter_map(want).collect()
@@ -406,20 +410,16 @@ impl Book {
             .collect();
         let mut returns = BTreeMap::new();
         for (name, purse) in &mut self.purses {
-            let is_idle = now_ms.saturating_sub(purse.used_at_ms) >= IDLE_MS;
             let is_called = purse.is_tight && self.is_shared;
             let is_needed = wanted.contains(name) || waited_for.contains(name);
-            if purse.free > 0 && !is_needed && (is_idle || is_called) {
+            if purse.free > 0 && !is_needed && (purse.is_idle(now_ms) || is_called) {
                 purse.returning = purse.free;
                 purse.free = 0;
                 returns.insert(name.clone(), purse.returning);
             }
         }
         // What is all zero would only be carried along.
-        self.purses.retain(|_, purse| {
-            let is_empty = purse.free == 0 && purse.held == 0 && purse.unposted == 0 && purse.returning == 0;
-            !(is_empty && now_ms.saturating_sub(purse.used_at_ms) >= IDLE_MS)
-        });
+        self.purses.retain(|_, purse| !purse.is_done_with(now_ms));
         returns
     }
 
@@ -435,7 +435,7 @@ impl Book {
             Ok(outcome) => {
                 self.heard_ms = now_ms;
                 self.apply(exchange, &outcome, now_ms);
-                self.serve(&outcome, now_ms);
+                self.serve(exchange, &outcome, now_ms);
             }
             Err(ExchangeError::Unknown) => self.is_unsure = true,
             Err(ExchangeError::Fenced) => self.is_fenced = true,
@@ -469,8 +469,18 @@ impl Book {
         for grant in &outcome.grants {
             let purse = self.purses.entry(grant.purse.clone()).or_default();
             purse.free += grant.amount;
-            purse.is_tight = grant.is_tight;
-            purse.used_at_ms = now_ms;
+            let want = exchange.wants.iter().find(|want| want.purse == grant.purse);
+            match want {
+                Some(want) if want.need == 0 => {
+                    if grant.amount < want.extra / 2 {
+                        purse.ask_ahead_at_ms = now_ms + ASK_AHEAD_PAUSE_MS;
+                    }
+                }
+                _ => {
+                    purse.is_tight = grant.is_tight;
+                    purse.use_at(now_ms);
+                }
+            }
         }
         for name in &outcome.recalled {
             if let Some(purse) = self.purses.get_mut(name) {
@@ -483,8 +493,18 @@ impl Book {
     }
 
     /// Admits those who waited as far as there is money now. One for whom there was none in the database is refused,
-    /// unless other servers may still give some back.
-    fn serve(&mut self, outcome: &Outcome, now_ms: u64) {
+    /// unless other servers may still give some back; one whose money others here were faster to take asks again.
+    fn serve(&mut self, exchange: &Exchange, outcome: &Outcome, now_ms: u64) {
+        let is_empty = |grant: &&Grant| {
+            let want = exchange.wants.iter().find(|want| want.purse == grant.purse);
+            want.is_some_and(|want| grant.amount < want.need)
+        };
+        let empty: BTreeSet<&String> = outcome
+            .grants
+            .iter()
+            .filter(is_empty)
+            .map(|grant| &grant.purse)
+            .collect();
         for demand in std::mem::take(&mut self.demands) {
             if demand.reply.is_closed() {
                 continue;
@@ -498,7 +518,10 @@ impl Book {
                 .iter()
                 .any(|grant| grant.elsewhere > 0 && demand.usage.purses.contains(&grant.purse));
             let waited_ms = now_ms.saturating_sub(demand.since_ms);
-            if !demand.was_asked || (is_elsewhere && waited_ms < RECALL_MS) {
+            let is_short =
+                |purse: &&String| empty.contains(purse) && !self.has_free(purse, demand.usage.hold);
+            let is_refused = demand.was_asked && demand.usage.purses.iter().any(|purse| is_short(&purse));
+            if !is_refused || (is_elsewhere && waited_ms < RECALL_MS) {
                 self.demands.push_back(demand);
                 continue;
             }
@@ -565,7 +588,7 @@ impl Book {
     /// Leases that nothing holds are to go back with the next exchange, whenever they were used.
     pub(crate) fn return_all(&mut self) {
         for purse in self.purses.values_mut() {
-            purse.used_at_ms = 0;
+            purse.is_let_go = true;
         }
     }
 }
@@ -573,6 +596,86 @@ impl Book {
 /// The purses that a request's hold lies in; none where it holds nothing.
 fn purses_of(usage: &Usage) -> &[String] {
     if usage.hold.0 == 0 { &[] } else { &usage.purses }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::purse::AHEAD_MINUTES;
+    use crate::ledger::record::tests::usage;
+
+    fn wanted(exchange: &Exchange, amount: i64) -> Outcome {
+        let grant = |want: &Want| Grant {
+            purse: want.purse.clone(),
+            amount,
+            is_tight: false,
+            elsewhere: 0,
+        };
+        Outcome {
+            grants: exchange.wants.iter().map(grant).collect(),
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn whose_money_another_was_faster_to_take_is_not_refused_but_asks_again() {
+        let mut book = Book::new("r", false, 0);
+        book.reconcile(1, &BTreeMap::from([("credit/team".to_owned(), 40)]));
+        let now = Timestamp::from_millis(0);
+        // 50 are to be held, and 40 are here: 10 are asked for.
+        let Ok(Admission::Waiting(mut told)) = book.admit(usage(1), 0) else {
+            panic!("it has to wait")
+        };
+        let first = book.next_exchange(now, 0).expect("somebody waits");
+        assert_eq!(first.wants[0].need, 10);
+        let mut small = usage(2);
+        small.hold = Nanos(30);
+        assert!(
+            matches!(book.admit(small, 0), Ok(Admission::Held)),
+            "it takes what is here"
+        );
+        let outcome = wanted(&first, 10);
+        book.exchanged(&first, Ok(outcome), 0);
+        assert!(told.try_recv().is_err(), "neither admitted nor refused");
+        let second = book.next_exchange(now, 0).expect("it still waits");
+        assert_eq!(second.wants[0].need, 30);
+        let outcome = wanted(&second, 29);
+        book.exchanged(&second, Ok(outcome), 0);
+        let refused = Refusal::Insufficient {
+            purse: "credit/team".to_owned(),
+            budget: Nanos(49),
+        };
+        assert_eq!(
+            told.try_recv(),
+            Ok(Err(refused)),
+            "there is no more in the database"
+        );
+        book.check_integrity().expect("it is whole");
+    }
+
+    #[test]
+    fn minutes_of_spending_are_asked_for_beforehand() {
+        let mut book = Book::new("r", true, 0);
+        book.reconcile(1, &BTreeMap::from([("credit/team".to_owned(), 60)]));
+        let (now, mut asked) = (Timestamp::from_millis(0), Vec::new());
+        assert!(matches!(book.admit(usage(1), 30_000), Ok(Admission::Held)));
+        let tokens = Tokens {
+            n_prompt: 5,
+            n_cached: None,
+            n_completion: 10,
+        };
+        book.end(usage(1).id, tokens, Status::Done, now).expect("it ran");
+        let exchange = book.next_exchange(now, 30_000).expect("usage to tell");
+        asked.extend(exchange.wants.iter().map(|want| (want.need, want.extra)));
+        // 40 in half a minute are 80 in a minute.
+        assert_eq!(asked, [(0, 80 * AHEAD_MINUTES - 20)]);
+        let outcome = wanted(&exchange, 0);
+        book.exchanged(&exchange, Ok(outcome), 30_000);
+        assert!(
+            book.next_exchange(now, 30_001).is_none(),
+            "there was nothing: not at once again"
+        );
+    }
 }
 
 #[cfg(test)]

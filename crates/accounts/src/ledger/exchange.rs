@@ -15,9 +15,9 @@ pub(crate) struct Want {
     pub(crate) purse: String,
     /// Whose purse it is, for one that has to be made.
     pub(crate) team_id: String,
-    /// What requests are waiting for.
+    /// What requests are waiting for; 0 where it is only asked for beforehand.
     pub(crate) need: i64,
-    /// What would spare asking again soon.
+    /// What would spare asking again soon, and let requests go on while the database is away.
     pub(crate) extra: i64,
 }
 

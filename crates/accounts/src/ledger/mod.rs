@@ -15,6 +15,8 @@ mod record;
 
 mod exchange;
 
+mod purse;
+
 mod book;
 
 mod disk;

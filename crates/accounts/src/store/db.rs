@@ -4,6 +4,7 @@
 //! in [`super::schema`]. Values are the three kinds that the tables have.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
@@ -18,6 +19,7 @@ use sqlx::{
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::wal_index::{Header, WalIndex};
 use super::{StoreError, schema};
 
 /// How long a writer of SQLite waits for another to finish, and a statement of Postgres for a connection.
@@ -135,6 +137,9 @@ pub(crate) enum Db {
     Sqlite {
         pool: SqlitePool,
         watch: Mutex<Watch<SqliteConnection>>,
+        wal_index: WalIndex,
+        /// The index's header before the last look, and what was seen then.
+        seen: std::sync::Mutex<Option<(Header, i64)>>,
     },
     Postgres {
         pool: PgPool,
@@ -196,7 +201,12 @@ impl Db {
             .await?;
         schema::sqlite().run(&pool).await?;
         let watch = Mutex::new(Watch::new(options.connect().await?));
-        Ok(Db::Sqlite { pool, watch })
+        Ok(Db::Sqlite {
+            pool,
+            watch,
+            wal_index: WalIndex::open(file),
+            seen: std::sync::Mutex::default(),
+        })
     }
 
     /// Opens a Postgres database by its URL and brings its tables up to date; the migration takes a lock of its own.
@@ -220,29 +230,29 @@ impl Db {
     /// A number that has changed if anything that a request depends on has, in this process or another. A look that
     /// was begun after the caller came is shared by all who wait.
     pub(crate) async fn revision(&self) -> Result<i64, StoreError> {
-        let came = Instant::now();
         match self {
-            // Costs a look at the write-ahead log's header where nothing was written.
-            Db::Sqlite { watch, .. } => {
-                let mut watch = watch.lock().await;
-                if watch.begun.is_none_or(|begun| begun < came) {
-                    let begun = Instant::now();
-                    let data_version: i64 = sqlx::query("PRAGMA data_version")
-                        .fetch_one(&mut watch.connection)
-                        .await?
-                        .try_get(0)?;
-                    if data_version != watch.data_version {
-                        let revision = sqlx::query("SELECT number FROM revision")
-                            .fetch_one(&mut watch.connection)
-                            .await?;
-                        watch.revision = revision.try_get(0)?;
-                        watch.data_version = data_version;
-                    }
-                    watch.begun = Some(begun);
+            Db::Sqlite {
+                watch,
+                wal_index,
+                seen,
+                ..
+            } => {
+                // Read first: what is committed after this shows at the next look.
+                let header = wal_index.header();
+                let known = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+                if let (Some(header), Some((before, revision))) = (header, known)
+                    && header == before
+                {
+                    return Ok(revision);
                 }
-                Ok(watch.revision)
+                let revision = look(watch).await?;
+                if let Some(header) = header {
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, revision));
+                }
+                Ok(revision)
             }
             Db::Postgres { pool, watch } => {
+                let came = Instant::now();
                 let mut watch = watch.lock().await;
                 if watch.begun.is_none_or(|begun| begun < came) {
                     let begun = Instant::now();
@@ -291,6 +301,28 @@ impl Db {
     }
 }
 
+/// Asks SQLite for the revision, which reads it only where something was committed.
+async fn look(watch: &Mutex<Watch<SqliteConnection>>) -> Result<i64, StoreError> {
+    let came = Instant::now();
+    let mut watch = watch.lock().await;
+    if watch.begun.is_none_or(|begun| begun < came) {
+        let begun = Instant::now();
+        let data_version: i64 = sqlx::query("PRAGMA data_version")
+            .fetch_one(&mut watch.connection)
+            .await?
+            .try_get(0)?;
+        if data_version != watch.data_version {
+            let revision = sqlx::query("SELECT number FROM revision")
+                .fetch_one(&mut watch.connection)
+                .await?;
+            watch.revision = revision.try_get(0)?;
+            watch.data_version = data_version;
+        }
+        watch.begun = Some(begun);
+    }
+    Ok(watch.revision)
+}
+
 /// A transaction; dropping it undoes it.
 pub(crate) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
@@ -321,6 +353,15 @@ impl Tx {
 
     pub(crate) async fn row(&mut self, sql: &str, values: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// Rows of a wide table in one statement. Each is a round trip to Postgres; in SQLite, whose statements look their
+    /// values up by name, one after the other, few rows cost less than many.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        match self {
+            Tx::Sqlite(_) => 8,
+            Tx::Postgres(_) => 50,
+        }
     }
 
     /// What a `SELECT` ends with so that nobody else changes its rows before the end of the transaction. In SQLite there

@@ -14,8 +14,6 @@ use crate::clock::Timestamp;
 use crate::ledger::{Answer, Exchange, ExchangeError, Grant, LedgerStore, Outcome, Usage};
 use crate::secret::ServerSecret;
 
-/// Usage rows in one statement.
-const ROWS_AT_ONCE: usize = 50;
 /// Exchanges that are done again after a conflict.
 const MAX_TRIES: usize = 10;
 /// A server that has not been heard of for so long counts as gone when money is shared out.
@@ -158,7 +156,7 @@ impl DbLedger {
                 head = usage_hash(&self.secret, &head, seq, &exchange.replica, usage);
                 rows.push((seq, head, usage));
             }
-            for rows in rows.chunks(ROWS_AT_ONCE) {
+            for rows in rows.chunks(tx.rows_at_once()) {
                 insert_usage(tx, &exchange.replica, rows).await?;
             }
             set_chain(tx, team_id, seq, &head).await?;
@@ -431,6 +429,8 @@ async fn lend(
     for want in &exchange.wants {
         let mut purse = match purses.get(&want.purse) {
             Some(purse) => *purse,
+            // Asked for beforehand, and gone meanwhile.
+            None if want.need == 0 => continue,
             None => make_purse(tx, want).await?,
         };
         let available = purse.available();

@@ -2,6 +2,7 @@
 
 pub(crate) mod db;
 mod schema;
+mod wal_index;
 
 pub(crate) mod people;
 

@@ -1,12 +1,15 @@
 //! Sums over usage, and the walk through the ledger that checks it.
 
+use std::collections::HashMap;
+
 use super::StoreError;
 use super::db::{Row, values};
 use super::manage::Books;
 use crate::clock::Timestamp;
 use crate::manage::ManageError;
 use crate::money::Nanos;
-use crate::report::{GroupBy, UsageQuery, UsageRow};
+use crate::report::{GroupBy, LedgerRow, UsageQuery, UsageRow};
+use crate::verify::usage_of;
 
 impl Books {
     pub(crate) async fn report(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, ManageError> {
@@ -52,6 +55,23 @@ impl Books {
                 n_completion: row.int(n + 3)?.unsigned_abs(),
                 cost: Nanos(row.int(n + 4)?),
             })
+        };
+        Ok(rows.iter().map(row).collect::<Result<_, StoreError>>()?)
+    }
+
+    /// See [`crate::Accounts::ledger_rows`].
+    pub(crate) async fn ledger_rows(&self, team: &str, after: i64) -> Result<Vec<LedgerRow>, ManageError> {
+        let team = self.team(team).await?;
+        let sql = "SELECT id, name FROM projects WHERE team_id = $1";
+        let projects = self.db.rows(sql, &values![&team.id]).await?;
+        let project = |row: &Row| Ok((row.text(0)?, row.text(1)?));
+        let projects: HashMap<String, String> =
+            projects.iter().map(project).collect::<Result<_, StoreError>>()?;
+        let rows = self.usage_page(&team.id, after, i64::MAX).await?;
+        let row = |row: &Row| {
+            let (seq, _, usage, _) = usage_of(row)?;
+            let project = projects.get(&usage.project_id).cloned().unwrap_or_default();
+            Ok(LedgerRow { seq, project, usage })
         };
         Ok(rows.iter().map(row).collect::<Result<_, StoreError>>()?)
     }

@@ -118,7 +118,8 @@ impl Call {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// As it goes over the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut head = format!(
             "{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n",
             self.method, self.path

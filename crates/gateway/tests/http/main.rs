@@ -20,3 +20,4 @@ mod parameters;
 mod refusals;
 mod responses;
 mod routes;
+mod storm;

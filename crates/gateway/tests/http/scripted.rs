@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Hang,
     /// The stream just ends.
     Stop,
+    /// A bug.
+    Panic,
 }
 
 pub(crate) type Script = Arc<dyn Fn(&Request) -> Result<Vec<Step>, InferenceError> + Send + Sync>;
@@ -220,6 +222,7 @@ impl Upstream for Scripted {
                             go.wait_for(|go| *go).await.expect("the test is still there");
                             None
                         }
+                        Step::Panic => panic!("injected"),
                         Step::Hang | Step::Stop => std::future::pending().await,
                     }
                 }

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
-use tokenmill_accounts::{GroupBy, Period, Timestamp, UsageQuery, UsageRow, Verified};
+use tokenmill_accounts::{Accounts, GroupBy, Period, Timestamp, UsageQuery, UsageRow, Verified};
 
 use super::credit::day;
 use super::table::Table;
@@ -167,6 +167,11 @@ pub(super) fn ledger_cli() -> Command {
         .arg_required_else_help(true)
         .subcommand(finished(verify))
         .subcommand(finished(audit))
+        .subcommand(finished(
+            Command::new("rows")
+                .about("Print every request of a team that the ledger has: CSV, or with --json an object a line")
+                .arg(named("team", "The team")),
+        ))
         .subcommand(finished(Command::new("servers").about(
             "List the servers of this database, and the credit that each was lent",
         )))
@@ -182,6 +187,11 @@ pub(super) fn run_ledger(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
     block_on(async {
         let accounts = accounts(matches).await?;
         let failed = |error: tokenmill_accounts::StoreError| Failure::new(error.to_string());
+        if name == "rows" {
+            write_ledger_rows(&accounts, text(matches, "team"), matches.get_flag("json"), out).await?;
+            accounts.close().await;
+            return Ok(());
+        }
         if name == "servers" || name == "release" {
             if name == "release" {
                 let released = accounts.release_server(super::ACTOR, text(matches, "server"));
@@ -218,6 +228,56 @@ pub(super) fn run_ledger(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
         accounts.close().await;
         write_verdict(&found, matches.get_flag("json"), out)
     })
+}
+
+/// Page by page, for there may be millions.
+async fn write_ledger_rows(
+    accounts: &Accounts,
+    team: &str,
+    is_json: bool,
+    out: Output<'_>,
+) -> Result<(), Failure> {
+    const COLUMNS: &str = "id,admitted,ended,project,key,model,status,prompt_tokens,cached_tokens,completion_tokens,\
+                           price_version,held_usd,cost_usd";
+    if !is_json {
+        writeln!(out, "{COLUMNS}")?;
+    }
+    let mut last = 0;
+    loop {
+        let rows = accounts.ledger_rows(team, last).await.map_err(refused)?;
+        let Some(end) = rows.last() else { return Ok(()) };
+        last = end.seq;
+        for row in rows {
+            let usage = row.usage;
+            let tokens = usage.tokens;
+            let values = [
+                json!(usage.id.to_string()),
+                json!(usage.admitted_at.to_string()),
+                json!(usage.ended_at.to_string()),
+                json!(row.project),
+                json!(usage.key_id),
+                json!(usage.model),
+                json!(usage.status.name()),
+                json!(tokens.n_prompt),
+                json!(tokens.n_cached),
+                json!(tokens.n_completion),
+                json!(usage.price.version),
+                json!(usage.hold.to_string()),
+                json!(usage.cost.to_string()),
+            ];
+            if is_json {
+                let fields = COLUMNS.split(',').map(str::to_owned).zip(values);
+                writeln!(out, "{}", Value::Object(fields.collect()))?;
+            } else {
+                let cell = |value: &Value| match value {
+                    Value::String(text) => csv_cell(text),
+                    Value::Null => String::new(),
+                    number => number.to_string(),
+                };
+                writeln!(out, "{}", values.iter().map(cell).collect::<Vec<_>>().join(","))?;
+            }
+        }
+    }
 }
 
 fn write_verdict(found: &Verified, as_json: bool, out: Output<'_>) -> Result<(), Failure> {

@@ -9,6 +9,8 @@ use serde_json::Value;
 pub(crate) struct Response {
     pub(crate) status: u16,
     is_chunked: bool,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
     body: BufReader<TcpStream>,
 }
 
@@ -40,21 +42,30 @@ pub(crate) fn request(
         .nth(1)
         .and_then(|status| status.parse().ok())
         .unwrap_or_default();
-    let mut is_chunked = false;
+    let (mut is_chunked, mut headers) = (false, Vec::new());
     loop {
-        let header = line(&mut reader)?.to_ascii_lowercase();
+        let header = line(&mut reader)?;
         if header.is_empty() {
             return Ok(Response {
                 status,
                 is_chunked,
+                headers,
                 body: reader,
             });
         }
-        is_chunked |= header == "transfer-encoding: chunked";
+        let (name, value) = header.split_once(": ").unwrap_or((&header, ""));
+        let name = name.to_ascii_lowercase();
+        is_chunked |= name == "transfer-encoding" && value == "chunked";
+        headers.push((name, value.to_owned()));
     }
 }
 
 impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(other, _)| other == name);
+        header.map(|(_, value)| value.as_str())
+    }
+
     /// The rest of the body.
     pub(crate) fn text(mut self) -> String {
         let mut text = String::new();

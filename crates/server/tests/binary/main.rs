@@ -5,4 +5,5 @@ mod process;
 
 mod chat;
 mod commands;
+mod killed;
 mod serve;

@@ -1,6 +1,14 @@
 //! Servers, their disks and one database, run one step at a time in an order that a seed decides, with crashes, lost power,
 //! full disks, failed syncs, answers that never come or come late, and clocks that jump. After every step everything that
-//! must hold is checked; at the end all faults are lifted and everything must have arrived.
+//! must hold is checked; at the end all faults are lifted and everything must have arrived. The invariants:
+//!
+//! - I1: no purse has less than nothing left, and what is lent is what servers were lent.
+//! - I2: what a purse has spent is the sum of its rows.
+//! - I3: a request that was admitted has one row, in one final state, unless its start went with the power.
+//! - I4: a row costs what its tokens cost at its own price.
+//! - I5: what is open in memory is what somebody runs.
+//! - I6: no row costs more than was held.
+//! - I7: whoever was told that usage is safe finds it in the database.
 //!
 //! `TOKENMILL_SIM_SEEDS=10000 cargo test -p tokenmill-accounts --lib simulation` runs more seeds than the usual 400;
 //! `TOKENMILL_SIM_SEED=N` runs one and prints what happened.
@@ -65,8 +73,8 @@ struct Sim {
     n_processes: u64,
     /// Everybody who was told that their answer is complete, with what it was.
     told: BTreeMap<UsageId, Tokens>,
-    /// Requests whose start the log is known to have when no power was lost since.
-    admitted: BTreeSet<UsageId>,
+    /// Requests whose start a log has, by its server: killing the process loses none of them.
+    noted: BTreeSet<(String, UsageId)>,
     trace: String,
 }
 
@@ -88,7 +96,7 @@ impl Sim {
             n_ids: 0,
             n_processes: 0,
             told: BTreeMap::new(),
-            admitted: BTreeSet::new(),
+            noted: BTreeSet::new(),
             trace: String::new(),
         };
         for idx in 0..n_servers {
@@ -243,10 +251,6 @@ impl Sim {
             server.settling.push((id, safe));
         }
         self.note(format_args!("{idx} end {id}: {status:?} {tokens:?}"));
-        // Remembered by what it is told as, once it is safe.
-        if status == Status::Done {
-            self.admitted.insert(id);
-        }
     }
 
     /// The thread of the log does one round.
@@ -259,6 +263,11 @@ impl Sim {
             let must_sync = is_retry || entries.iter().any(|entry| matches!(entry, Entry::End(_)));
             let written = server.journal.write(&entries, must_sync).is_ok();
             server.book.written(&entries, written);
+            let name = &server.name;
+            let starts = entries
+                .iter()
+                .filter(|entry| written && matches!(entry, Entry::Start(_)));
+            self.noted.extend(starts.map(|entry| (name.clone(), entry.id())));
             let n = entries.len();
             self.note(format_args!("{idx} writes {n}: {written}"));
         }
@@ -310,6 +319,8 @@ impl Sim {
         let server = self.servers.remove(idx);
         if loses_power {
             server.disk.lose_power(&mut self.random);
+            // What was not synced may be gone with it; what somebody was told of is looked for by itself.
+            self.noted.retain(|(name, _)| *name != server.name);
         }
         self.note(format_args!("{} crashes, power lost: {loses_power}", server.name));
         let disk = server.disk.clone();
@@ -388,6 +399,9 @@ impl Sim {
         }
         self.store.check_rows();
         let ids = self.store.ids();
+        for (_, id) in &self.noted {
+            assert!(ids.contains(id), "I3: {id} was admitted and has no row");
+        }
         for id in self.told.keys() {
             assert!(ids.contains(id), "I7: {id} was told that it is safe");
         }
@@ -447,7 +461,8 @@ fn run(seed: u64) -> String {
         std::panic::resume_unwind(panic);
     }
     let (n_usage, n_told) = (sim.store.usage.len(), sim.told.len());
-    let _ = writeln!(sim.trace, "{n_usage} rows, {n_told} told");
+    let n_noted = sim.noted.len();
+    let _ = writeln!(sim.trace, "{n_noted} noted, {n_usage} rows, {n_told} told");
     sim.trace
 }
 
