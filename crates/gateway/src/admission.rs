@@ -227,7 +227,7 @@ impl InFlight {
             project_id: project.id.clone(),
             model: Some(model.to_owned()),
         };
-        let told = self.queue(place, n, limit).ok_or(refusal)?;
+        let told = self.queue(&place, n, limit).ok_or(refusal)?;
         match tokio::time::timeout(QUEUE_PATIENCE, told).await {
             Ok(Ok(permit)) => Ok(permit),
             // What is given to it from now on comes back by itself.
@@ -236,7 +236,7 @@ impl InFlight {
     }
 
     /// Waits for a place; `None` where too many do.
-    fn queue(self: &Arc<Self>, place: Place, n: usize, limit: usize) -> Option<oneshot::Receiver<Permit>> {
+    fn queue(self: &Arc<Self>, place: &Place, n: usize, limit: usize) -> Option<oneshot::Receiver<Permit>> {
         let (reply, told) = oneshot::channel();
         let mut counts = self.lock();
         let queue = counts.queues.entry(place.clone()).or_default();
@@ -246,7 +246,7 @@ impl InFlight {
         }
         queue.push_back(Waiting { n, limit, reply });
         // A place may have come back between the look and now.
-        let lost = self.serve(&mut counts, &place);
+        let lost = self.serve(&mut counts, place);
         drop(counts);
         drop(lost);
         Some(told)
