@@ -62,7 +62,7 @@ impl Callers {
             "stream": true, "max_tokens": max_tokens, "ignore_eos": true, "stream_options": {"include_usage": true},
         });
         let body = chat_body("Tell me a joke.", &changes);
-        let address = *self.address.lock().unwrap();
+        let address = *self.address.lock().expect("no panic held it");
         let asked = http::request(address, "/v1/chat/completions", Some(&self.key), Some(&body));
         let answer = asked.ok().filter(|answer| answer.status == 200);
         let usage_id = answer
@@ -84,7 +84,7 @@ impl Callers {
                 seen.note(data);
             }
         }
-        self.seen.lock().unwrap().push(seen);
+        self.seen.lock().expect("no panic held it").push(seen);
     }
 
     /// Begins so many streams a second until it is told to stop.
@@ -202,7 +202,7 @@ fn n_running(server: &Server) -> u64 {
 /// What callers saw against what the ledger has.
 fn check_all(callers: &Callers, data_dir: &str, n_kills: usize) {
     let rows = rows(data_dir);
-    let seen = callers.seen.lock().unwrap();
+    let seen = callers.seen.lock().expect("no panic held it");
     let (n_done, most) = check_rows(&seen, &rows);
     let n_interrupted = rows
         .values()
@@ -221,7 +221,7 @@ fn check_all(callers: &Callers, data_dir: &str, n_kills: usize) {
     );
     succeeds(&["ledger", "verify", "--data-dir", data_dir]);
     let credit = succeeds(&["credit", "show", "default", "--json", "--data-dir", data_dir]);
-    let credit: Value = serde_json::from_str(&credit).unwrap();
+    let credit: Value = serde_json::from_str(&credit).expect("JSON");
     assert_eq!(credit["held_usd"], "0.00", "what was held is back: {credit}");
 }
 
@@ -258,7 +258,7 @@ fn a_server_that_is_killed_under_streams_loses_and_doubles_nothing() {
         server.kill();
         n_kills += 1;
         server = start();
-        *callers.address.lock().unwrap() = server.address;
+        *callers.address.lock().expect("no panic held it") = server.address;
     }
     callers.is_over.store(true, Ordering::SeqCst);
     running.join().expect("no panic");
