@@ -7,7 +7,7 @@ use super::scratch::{Form, MatmulScratch};
 use super::{Matrix, Product};
 use crate::pool::{Pool, SharedSlice, share};
 use crate::quant::tile::wide::{STEPS, Unpacked, Wide};
-use crate::quant::tile::{Kernel, MAX_COLUMNS, Panel, PerRow, ROWS, STEP};
+use crate::quant::tile::{Kernel, MAX_COLUMNS, MAX_RESULTS, Panel, PerRow, ROWS, STEP};
 
 /// A product as the workers see it.
 pub(super) struct Part<'a> {
@@ -45,26 +45,44 @@ impl<'a> Part<'a> {
         let mut unpacked = self.wide.map(|_| Unpacked::new());
         for first in (0..columns.n_groups).step_by(columns.groups_together) {
             let groups = first..(first + columns.groups_together).min(columns.n_groups);
-            for tile in tiles.clone() {
-                match (self.wide, &mut unpacked) {
-                    (Some(wide), Some(unpacked)) => {
-                        self.multiply_wide(wide, unpacked, columns, tile, groups.clone());
-                    }
-                    _ => groups
-                        .clone()
-                        .for_each(|group| self.multiply_tile(columns, tile, &columns.group(group))),
-                }
+            match (self.wide, &mut unpacked) {
+                (Some(wide), Some(unpacked)) => tiles.clone().for_each(|tile| {
+                    self.multiply_wide(wide, unpacked, columns, tile, groups.clone());
+                }),
+                _ => self.multiply_tiles(columns, tiles.clone(), groups),
             }
         }
     }
 
-    fn multiply_tile(&self, columns: &Columns, tile: usize, group: &Group) {
-        let mut results = [PerRow::default(); MAX_COLUMNS];
-        let (_, kernel) = self.kernels[group.kernel];
-        let panel = self.panel_of(columns, group, &columns.all_steps());
-        // SAFETY: the kernels are those for the instruction set of the pool, which was made for this CPU.
-        unsafe { kernel(self.weights.tile(tile), panel, &mut results[..group.columns]) };
-        self.store(tile, group, &results);
+    /// One or two tiles at a time, with all these groups; meanwhile asks for the next ones.
+    fn multiply_tiles(&self, columns: &Columns, mut tiles: Range<usize>, groups: Range<usize>) {
+        let all = self.weights.packed_bytes();
+        // Groups differ by one column at most, and all kernels but those of one column are for two tiles, or none.
+        let kernel = &self.kernels[columns.group(groups.start).kernel].1;
+        while !tiles.is_empty() {
+            let (n_tiles, _) = kernel.for_tiles(tiles.len());
+            for (i, group) in groups.clone().map(|group| columns.group(group)).enumerate() {
+                let (_, kernel) = &self.kernels[group.kernel];
+                let (_, run) = kernel.for_tiles(n_tiles);
+                let bytes = n_tiles * self.weights.tile_bytes;
+                let (own, next) = all[tiles.start * self.weights.tile_bytes..].split_at(bytes);
+                let next = &next[..bytes.min(next.len())];
+                let ahead = if kernel.asks_ahead {
+                    &next[share(next.len(), groups.len(), i)]
+                } else {
+                    &[]
+                };
+                let mut results = [PerRow::default(); MAX_RESULTS];
+                let results = &mut results[..n_tiles * group.columns];
+                let panel = self.panel_of(columns, &group, &columns.all_steps());
+                // SAFETY: the kernels are those for the instruction set of the pool, which was made for this CPU.
+                unsafe { run(own, panel, ahead, results) };
+                for (tile, results) in tiles.clone().zip(results.chunks(group.columns)) {
+                    self.store(tile, &group, results);
+                }
+            }
+            tiles.start += n_tiles;
+        }
     }
 
     /// Some steps of the weights at a time, for all these groups.

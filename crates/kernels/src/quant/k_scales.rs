@@ -36,6 +36,7 @@ pub(super) fn pack(scales: [u8; 8], minima: [u8; 8]) -> [u8; 12] {
 }
 
 /// Scales and minima of all groups of a block, for the 16 rows of a tile.
+#[derive(Clone, Copy)]
 pub(super) struct KScales {
     scales: [[u8; 64]; 2],
     minima: [[u8; 64]; 2],
@@ -49,7 +50,12 @@ impl KScales {
             scales: [[0; 64]; 2],
             minima: [[0; 64]; 2],
         };
-        let [a, b, c] = [0, 64, 128].map(|at| v.load(part(packed, at)));
+        // Not by `map`, which is a call to code for any CPU.
+        let [a, b, c] = [
+            v.load(part(packed, 0)),
+            v.load(part(packed, 64)),
+            v.load(part(packed, 128)),
+        ];
         v.store_bytes(v.and(a, 63), &mut unpacked.scales[0]);
         v.store_bytes(v.and(b, 63), &mut unpacked.minima[0]);
         let high = |bytes| v.and(v.shift_right(bytes, 2), 48);

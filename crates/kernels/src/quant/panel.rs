@@ -26,34 +26,50 @@ pub(crate) struct QuantizedStep {
     pub(crate) sums: [[i32; 2]; 2],
 }
 
+/// What becomes of the steps of a row.
+trait Sink {
+    /// Called for each step in order. Must be `#[inline(always)]`, to be compiled with the instructions of the caller.
+    fn take(&mut self, step: usize, quantized: &QuantizedStep);
+}
+
 /// Quantises steps of a row; the last one, if not full, is filled up with zeros.
 ///
-/// `sink(step, quantized)` is called for each step in order.
-pub(crate) fn quantize_row(isa: Isa, row: &[f32], sink: &mut dyn FnMut(usize, &QuantizedStep)) {
+/// Compiled as one with its sink, once per instruction set: with a call for each step and the sink compiled for any
+/// CPU, it took 110 ns for each step, and now it takes an eighth of that (Zen 5).
+fn quantize_row(isa: Isa, row: &[f32], sink: &mut impl Sink) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a pool is only made for an instruction set that the CPU has, and `isa` is that of the pool.
-        Isa::Avx2 | Isa::Avx512 => unsafe { quantize_row_avx2(row, sink) },
+        Isa::Avx2 => unsafe { quantize_row_avx2(row, sink) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx512 => unsafe { quantize_row_avx512(row, sink) },
         _ => quantize_steps(row, sink),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn quantize_row_avx2(row: &[f32], sink: &mut dyn FnMut(usize, &QuantizedStep)) {
+fn quantize_row_avx2(row: &[f32], sink: &mut impl Sink) {
+    quantize_steps(row, sink);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512dq")]
+fn quantize_row_avx512(row: &[f32], sink: &mut impl Sink) {
     quantize_steps(row, sink);
 }
 
 #[inline(always)]
-fn quantize_steps(row: &[f32], sink: &mut dyn FnMut(usize, &QuantizedStep)) {
+fn quantize_steps(row: &[f32], sink: &mut impl Sink) {
     let (steps, rest) = row.as_chunks::<STEP>();
     for (step, x) in steps.iter().enumerate() {
-        sink(step, &quantize_step(x));
+        sink.take(step, &quantize_step(x));
     }
     if !rest.is_empty() {
         let mut x = [0.0; STEP];
         x[..rest.len()].copy_from_slice(rest);
-        sink(steps.len(), &quantize_step(&x));
+        sink.take(steps.len(), &quantize_step(&x));
     }
 }
 
@@ -79,14 +95,26 @@ fn quantize_step(x: &[f32; STEP]) -> QuantizedStep {
         };
     }
     let factor = 127.0 / largest;
-    let rounded = x.map(|x| (x * factor + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed());
+    // Loops, not `map`, which is a call to code for any CPU.
+    let (mut rounded, mut bytes) = ([0; STEP], [0; STEP]);
+    for (rounded, x) in rounded.iter_mut().zip(x) {
+        *rounded = (x * factor + ROUND).to_bits().cast_signed() - ROUND.to_bits().cast_signed();
+    }
+    for (byte, rounded) in bytes.iter_mut().zip(&rounded) {
+        *byte = *rounded as i8;
+    }
+    // By lanes first, which the compiler makes vectors of.
     let sums = |half: &[i32]| {
-        let words = half.as_chunks::<4>().0;
-        let pairs = words.iter().map(|word| [word[0] + word[1], word[2] + word[3]]);
-        pairs.fold([0; 2], |sums, pair| [sums[0] + pair[0], sums[1] + pair[1]])
+        let mut sums = [0; 4];
+        for word in half.as_chunks::<4>().0 {
+            for (sum, q) in sums.iter_mut().zip(word) {
+                *sum += q;
+            }
+        }
+        [sums[0] + sums[1], sums[2] + sums[3]]
     };
     QuantizedStep {
-        bytes: rounded.map(|q| q as i8),
+        bytes,
         scale: largest / 127.0,
         sums: [sums(&rounded[..STEP / 2]), sums(&rounded[STEP / 2..])],
     }
@@ -107,41 +135,53 @@ pub(crate) struct PanelMut<'a> {
 impl PanelMut<'_> {
     /// Quantises the activations of one column.
     pub(crate) fn fill_column(&mut self, isa: Isa, column: usize, row: &[f32]) {
+        quantize_row(isa, row, &mut Column { panel: self, column });
+    }
+}
+
+/// A column of a panel, to be filled.
+struct Column<'a, 'b> {
+    panel: &'a mut PanelMut<'b>,
+    column: usize,
+}
+
+impl Sink for Column<'_, '_> {
+    #[inline(always)]
+    fn take(&mut self, step: usize, quantized: &QuantizedStep) {
         const WORDS: usize = STEP / 4;
-        let columns = self.columns;
-        quantize_row(isa, row, &mut |step, quantized| {
-            let at = step * columns + column;
-            if !self.words.is_empty() {
-                let cells = self.words[step * WORDS * columns..][..WORDS * columns].iter_mut();
-                let words = quantized.bytes.as_chunks::<4>().0.iter();
-                for (cell, word) in cells.skip(column).step_by(columns).zip(words) {
-                    *cell = i32::from_le_bytes(word.map(i8::cast_unsigned));
-                }
+        let (column, columns) = (self.column, self.panel.columns);
+        let panel = &mut *self.panel;
+        let at = step * columns + column;
+        if !panel.words.is_empty() {
+            let cells = &mut panel.words[step * WORDS * columns + column..][..(WORDS - 1) * columns + 1];
+            for (i, word) in quantized.bytes.as_chunks::<4>().0.iter().enumerate() {
+                cells[i * columns] = i32::from_le_bytes(word.map(i8::cast_unsigned));
             }
-            if !self.pairs.is_empty() {
-                let cells = self.pairs[step * 2 * WORDS * columns..][..2 * WORDS * columns].iter_mut();
-                let pairs = quantized.bytes.as_chunks::<2>().0.iter();
-                for (cell, pair) in cells.skip(column).step_by(columns).zip(pairs) {
-                    *cell = two_halves(pair.map(i32::from)).cast_signed();
-                }
+        }
+        if !panel.pairs.is_empty() {
+            let cells =
+                &mut panel.pairs[2 * step * WORDS * columns + column..][..(2 * WORDS - 1) * columns + 1];
+            for (i, pair) in quantized.bytes.as_chunks::<2>().0.iter().enumerate() {
+                cells[i * columns] = two_halves(pair.map(i32::from)).cast_signed();
             }
-            self.scales[at] = quantized.scale;
-            for (correction, values) in &mut self.corrections {
-                let [first, second] = quantized.sums;
-                if correction.group == STEP {
-                    let sums = [first[0] + second[0], first[1] + second[1]];
-                    values[at] = correction.value(sums, quantized.scale);
-                } else {
-                    let at = 2 * step * columns + column;
-                    values[at] = correction.value(first, quantized.scale);
-                    values[at + columns] = correction.value(second, quantized.scale);
-                }
+        }
+        panel.scales[at] = quantized.scale;
+        for (correction, values) in &mut panel.corrections {
+            let [first, second] = quantized.sums;
+            if correction.group == STEP {
+                let sums = [first[0] + second[0], first[1] + second[1]];
+                values[at] = correction.value(sums, quantized.scale);
+            } else {
+                let at = 2 * step * columns + column;
+                values[at] = correction.value(first, quantized.scale);
+                values[at + columns] = correction.value(second, quantized.scale);
             }
-        });
+        }
     }
 }
 
 /// Two numbers of 16 bits in a word, the first one lowest.
+#[inline(always)]
 fn two_halves([low, high]: [i32; 2]) -> u32 {
     low.cast_unsigned() & 0xffff | high.cast_unsigned() << 16
 }
@@ -156,6 +196,7 @@ impl Correction {
         }
     }
 
+    #[inline(always)]
     fn value(self, sums: [i32; 2], scale: f32) -> u32 {
         match self.kind {
             CorrectionKind::None => 0,
@@ -169,6 +210,19 @@ impl Correction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Sink for Vec<QuantizedStep> {
+        fn take(&mut self, step: usize, quantized: &QuantizedStep) {
+            assert_eq!(step, self.len());
+            self.push(*quantized);
+        }
+    }
+
+    fn quantized(isa: Isa, row: &[f32]) -> Vec<QuantizedStep> {
+        let mut steps = Vec::new();
+        quantize_row(isa, row, &mut steps);
+        steps
+    }
 
     #[test]
     fn all_instruction_sets_quantise_alike_whatever_the_numbers() {
@@ -187,20 +241,17 @@ mod tests {
             vec![-0.0; 5],
         ];
         for row in &rows {
-            let mut expected = Vec::new();
-            quantize_row(Isa::Scalar, row, &mut |_, step| expected.push(*step));
+            let expected = quantized(Isa::Scalar, row);
             assert_eq!(expected.len(), row.len().div_ceil(STEP));
             for isa in Isa::available() {
-                quantize_row(isa, row, &mut |i, step| {
+                for (step, expected) in quantized(isa, row).iter().zip(&expected) {
                     assert_eq!(
                         (step.bytes, step.sums),
-                        (expected[i].bytes, expected[i].sums),
+                        (expected.bytes, expected.sums),
                         "{isa:?}"
                     );
-                    assert!(
-                        step.scale == expected[i].scale || step.scale.is_nan() && expected[i].scale.is_nan()
-                    );
-                });
+                    assert!(step.scale == expected.scale || step.scale.is_nan() && expected.scale.is_nan());
+                }
             }
         }
     }
@@ -208,17 +259,16 @@ mod tests {
     #[test]
     fn the_largest_activation_becomes_127_and_sums_are_those_of_the_bytes() {
         let row: Vec<f32> = (0..32).map(|i| -(i as f32)).collect();
-        quantize_row(Isa::Scalar, &row, &mut |_, step| {
-            assert_eq!(step.bytes[31], -127);
-            assert_eq!(step.scale, 31.0 / 127.0);
-            for (half, sums) in step.sums.iter().enumerate() {
-                let sum = |pair: usize| {
-                    let of_pair = |i: &usize| i % 4 / 2 == pair && i / 16 == half;
-                    let bytes = (0..32).filter(of_pair).map(|i| i32::from(step.bytes[i]));
-                    bytes.sum::<i32>()
-                };
-                assert_eq!(*sums, [sum(0), sum(1)]);
-            }
-        });
+        let step = quantized(Isa::Scalar, &row)[0];
+        assert_eq!(step.bytes[31], -127);
+        assert_eq!(step.scale, 31.0 / 127.0);
+        for (half, sums) in step.sums.iter().enumerate() {
+            let sum = |pair: usize| {
+                let of_pair = |i: &usize| i % 4 / 2 == pair && i / 16 == half;
+                let bytes = (0..32).filter(of_pair).map(|i| i32::from(step.bytes[i]));
+                bytes.sum::<i32>()
+            };
+            assert_eq!(*sums, [sum(0), sum(1)]);
+        }
     }
 }

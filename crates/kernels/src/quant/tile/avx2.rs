@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::wide::{Unpacked, Wide, WideTile, WideVector};
-use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector};
+use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector, asks_ahead};
 
 /// Proof that the CPU has AVX2, FMA and F16C: what all `unsafe` blocks of this file rest on.
 #[derive(Clone, Copy)]
@@ -18,11 +18,11 @@ pub(super) struct Kernels<T>(PhantomData<T>);
 impl<T: Tile> Kernels<T> {
     // At most 12 registers of sums, 2 of weights and one of activations.
     pub(super) const LIST: &'static [(usize, Kernel)] = &[
-        (1, kernel::<T, 1>),
-        (2, kernel::<T, 2>),
-        (3, kernel::<T, 3>),
-        (4, kernel::<T, 4>),
-        (6, kernel::<T, 6>),
+        kernel::<T, 1>(),
+        kernel::<T, 2>(),
+        kernel::<T, 3>(),
+        kernel::<T, 4>(),
+        kernel::<T, 6>(),
     ];
 }
 
@@ -55,8 +55,17 @@ fn multiply<T: WideTile, const M: usize>(
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
-    T::run::<Avx2, M>(Avx2(()), tile, panel, out);
+fn run<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, ahead: &[u8], out: &mut [PerRow]) {
+    T::run::<Avx2, 1, M>(Avx2(()), tile, panel, ahead, out);
+}
+
+const fn kernel<T: Tile, const M: usize>() -> (usize, Kernel) {
+    let kernel = Kernel {
+        one: run::<T, M>,
+        two: None,
+        asks_ahead: asks_ahead::<Avx2, T>(M),
+    };
+    (M, kernel)
 }
 
 type Pair = [__m256i; 2];

@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 
-use super::{Correction, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, prefetch};
+use super::{
+    Correction, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, ask_for, blocks_at, parts_ahead,
+};
 
 /// A format as the kernel reads it from a tile: blocks of 32 columns.
 pub(crate) trait Layout {
@@ -22,28 +24,49 @@ impl<F: Layout> Tile for Float<F> {
         None
     }
 
+    const STEP_BYTES: usize = F::BLOCK;
+
     #[inline(always)]
-    fn run<V: Vector, const M: usize>(v: V, tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
+    fn run<V: Vector, const TILES: usize, const M: usize>(
+        v: V,
+        tiles: &[u8],
+        panel: Panel<'_>,
+        ahead: &[u8],
+        out: &mut [PerRow],
+    ) {
         const { assert!(M <= MAX_COLUMNS) };
-        let mut acc = [v.splat(0.0); M];
-        for (at, block) in tile.chunks_exact(F::BLOCK).enumerate() {
+        let mut acc = [[v.splat(0.0); M]; TILES];
+        let mut ahead = parts_ahead(ahead, panel.floats.len() / (M * STEP));
+        for at in 0..tiles.len() / TILES / F::BLOCK {
+            let blocks = blocks_at::<TILES>(tiles, F::BLOCK, at);
             let x = &panel.floats[at * M * STEP..][..M * STEP];
-            prefetch::<V, M>(v, block, 0, F::BLOCK);
-            let mut part = [v.splat(0.0); M];
+            ask_for(v, ahead.next());
+            let mut part = [[v.splat(0.0); M]; TILES];
             for column in (0..STEP).step_by(4) {
                 for k in column..column + 4 {
-                    let weights = F::column(v, block, k);
+                    // No closure, see `for_each_tile` in `integer.rs`.
+                    let mut weights = [F::column(v, blocks[0], k); TILES];
+                    for tile in 1..TILES {
+                        weights[tile] = F::column(v, blocks[tile], k);
+                    }
                     for m in 0..M {
-                        part[m] = v.mul_add(weights, v.splat(x[k * M + m]), part[m]);
+                        let x = v.splat(x[k * M + m]);
+                        for tile in 0..TILES {
+                            part[tile][m] = v.mul_add(weights[tile], x, part[tile][m]);
+                        }
                     }
                 }
             }
-            for m in 0..M {
-                acc[m] = v.add(acc[m], part[m]);
+            for (acc, part) in acc.iter_mut().zip(&part) {
+                for m in 0..M {
+                    acc[m] = v.add(acc[m], part[m]);
+                }
             }
         }
-        for m in 0..M {
-            v.store(acc[m], &mut out[m]);
+        for (acc, out) in acc.iter().zip(out.chunks_exact_mut(M)) {
+            for m in 0..M {
+                v.store(acc[m], &mut out[m]);
+            }
         }
     }
 }

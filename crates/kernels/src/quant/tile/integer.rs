@@ -2,8 +2,11 @@
 
 use std::marker::PhantomData;
 
-use super::wide::{self, Unpacked, WideTile, WideVector, ask_for, parts_ahead};
-use super::{Correction, CorrectionKind, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, prefetch};
+use super::wide::{self, Unpacked, WideTile, WideVector};
+use super::{
+    Correction, CorrectionKind, MAX_COLUMNS, Panel, PerRow, ROWS, STEP, Tile, Vector, ask_for, blocks_at,
+    parts_ahead,
+};
 
 /// How the kernel sees the weights of a format.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub(crate) trait Layout {
     /// Whether groups have a minimum that is added to each weight.
     const HAS_MINIMUM: bool;
     /// What is worked out once for a block: its unpacked scales.
-    type Scales;
+    type Scales: Copy;
 
     fn scales<V: Vector>(v: V, block: &[u8]) -> Self::Scales;
     /// Columns `32 step + GROUP group + 4 line ..` and the 3 after it; `group` counts within the step.
@@ -55,6 +58,21 @@ macro_rules! for_each_line {
     (@ $n:expr, $line:ident, $body:block, $($number:literal)*) => {
         $(if $number < $n { const $line: usize = $number; $body })*
     };
+}
+
+/// The value of an expression for each tile. No closure, which would be compiled without the instructions of its caller
+/// wherever the compiler does not inline it: that cost up to nine tenths of the speed.
+macro_rules! for_each_tile {
+    ($tiles:expr, |$tile:ident| $value:expr) => {{
+        let mut values = {
+            let $tile = 0;
+            [$value; $tiles]
+        };
+        for $tile in 1..$tiles {
+            values[$tile] = $value;
+        }
+        values
+    }};
 }
 
 impl<F: Layout> Integer<F> {
@@ -110,15 +128,15 @@ impl<F: Layout> Integer<F> {
         }
     }
 
-    /// The exact sums of products of one group, for each column.
+    /// The exact sums of products of one group, for each tile and column.
     #[inline(always)]
-    fn dots<V: Vector, const M: usize>(
+    fn dots<V: Vector, const TILES: usize, const M: usize>(
         v: V,
-        block: &[u8],
+        blocks: [&[u8]; TILES],
         (step, group): (usize, usize),
         words: &[i32],
         corrections: &[u32],
-    ) -> [V::Ints; M] {
+    ) -> [[V::Ints; M]; TILES] {
         let start = |m: usize| {
             if Self::starts_at_correction::<V>() {
                 corrections[m]
@@ -126,36 +144,54 @@ impl<F: Layout> Integer<F> {
                 0
             }
         };
-        let mut ints = [v.splat_int(0); M];
+        let mut ints = [[v.splat_int(0); M]; TILES];
         let word = |m: usize, line: usize| words[(group * Self::LINES + line) * M + m];
         match F::VALUES {
             Values::Signed => {
-                for (m, sum) in ints.iter_mut().enumerate() {
-                    *sum = v.splat_int(start(m).cast_signed());
+                for m in 0..M {
+                    let start = v.splat_int(start(m).cast_signed());
+                    for sums in &mut ints {
+                        sums[m] = start;
+                    }
                 }
                 for_each_line!(Self::LINES, |LINE| {
-                    let bytes = v.signed(F::line(v, block, step, group, LINE));
-                    for (m, sum) in ints.iter_mut().enumerate() {
-                        *sum = v.dot_signed(*sum, bytes, word(m, LINE));
+                    let bytes = for_each_tile!(TILES, |tile| v.signed(F::line(
+                        v,
+                        blocks[tile],
+                        step,
+                        group,
+                        LINE
+                    )));
+                    for m in 0..M {
+                        for tile in 0..TILES {
+                            ints[tile][m] = v.dot_signed(ints[tile][m], bytes[tile], word(m, LINE));
+                        }
                     }
                 });
             }
             Values::Unsigned { .. } => {
                 let per_partial = Self::lines_per_partial::<V>();
-                let mut partial = [v.open(0); M];
+                let mut partial = [[v.open(0); M]; TILES];
                 for_each_line!(Self::LINES, |LINE| {
                     if LINE.is_multiple_of(per_partial) {
-                        for (m, sum) in partial.iter_mut().enumerate() {
-                            *sum = v.open(start(m));
+                        for m in 0..M {
+                            let start = v.open(start(m));
+                            for sums in &mut partial {
+                                sums[m] = start;
+                            }
                         }
                     }
-                    let bytes = F::line(v, block, step, group, LINE);
-                    for (m, sum) in partial.iter_mut().enumerate() {
-                        *sum = v.dot(*sum, bytes, word(m, LINE));
+                    let bytes = for_each_tile!(TILES, |tile| F::line(v, blocks[tile], step, group, LINE));
+                    for m in 0..M {
+                        for tile in 0..TILES {
+                            partial[tile][m] = v.dot(partial[tile][m], bytes[tile], word(m, LINE));
+                        }
                     }
                     if LINE % per_partial == per_partial - 1 || LINE == Self::LINES - 1 {
-                        for m in 0..M {
-                            ints[m] = v.close(ints[m], partial[m]);
+                        for (ints, partial) in ints.iter_mut().zip(&partial) {
+                            for m in 0..M {
+                                ints[m] = v.close(ints[m], partial[m]);
+                            }
                         }
                     }
                 });
@@ -216,45 +252,66 @@ impl<F: Layout> Tile for Integer<F> {
         })
     }
 
+    const STEP_BYTES: usize = Self::BLOCK / Self::STEPS;
+
     #[inline(always)]
-    fn run<V: Vector, const M: usize>(v: V, tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
+    fn run<V: Vector, const TILES: usize, const M: usize>(
+        v: V,
+        tiles: &[u8],
+        panel: Panel<'_>,
+        ahead: &[u8],
+        out: &mut [PerRow],
+    ) {
         const { assert!(M <= MAX_COLUMNS) };
         let correction_words = Self::corrections_per_step::<V>() * M;
-        let mut acc = [v.splat(0.0); M];
+        let mut ahead = parts_ahead(ahead, panel.scales.len() / M);
+        let mut acc = [[v.splat(0.0); M]; TILES];
         let mut at = 0;
-        for block in tile.chunks_exact(Self::BLOCK) {
-            let block_scales = F::scales(v, block);
+        for block in 0..tiles.len() / TILES / Self::BLOCK {
+            let blocks = blocks_at::<TILES>(tiles, Self::BLOCK, block);
+            let block_scales = for_each_tile!(TILES, |tile| F::scales(v, blocks[tile]));
             for step in 0..Self::STEPS {
                 let words = &panel.words[at * M * (STEP / 4)..][..M * (STEP / 4)];
                 let scales = &panel.scales[at * M..][..M];
                 let corrections = &panel.corrections[at * correction_words..][..correction_words];
                 at += 1;
-                prefetch::<V, M>(v, block, step, Self::STEP_BYTES);
+                ask_for(v, ahead.next());
                 for group in 0..Self::GROUPS {
                     let corrections = &corrections[(group * M).min(correction_words)..];
-                    let dots = Self::dots::<V, M>(v, block, (step, group), words, corrections);
-                    let scale = F::scale(v, block, &block_scales, step, group);
+                    let dots = Self::dots::<V, TILES, M>(v, blocks, (step, group), words, corrections);
+                    let scale = for_each_tile!(TILES, |tile| {
+                        F::scale(v, blocks[tile], &block_scales[tile], step, group)
+                    });
                     for m in 0..M {
-                        let dot = v.mul(v.to_floats(dots[m]), v.splat(scales[m]));
-                        acc[m] = v.mul_add(dot, scale, acc[m]);
+                        let unit = v.splat(scales[m]);
+                        for tile in 0..TILES {
+                            let dot = v.mul(v.to_floats(dots[tile][m]), unit);
+                            acc[tile][m] = v.mul_add(dot, scale[tile], acc[tile][m]);
+                        }
                     }
                     if F::HAS_MINIMUM {
-                        let minimum = F::minimum(v, block, &block_scales, step, group);
+                        let minimum = for_each_tile!(TILES, |tile| {
+                            F::minimum(v, blocks[tile], &block_scales[tile], step, group)
+                        });
                         for m in 0..M {
-                            acc[m] = v.mul_add(minimum, v.splat(f32::from_bits(corrections[m])), acc[m]);
+                            let sum = v.splat(f32::from_bits(corrections[m]));
+                            for tile in 0..TILES {
+                                acc[tile][m] = v.mul_add(minimum[tile], sum, acc[tile][m]);
+                            }
                         }
                     }
                 }
             }
         }
-        for m in 0..M {
-            v.store(acc[m], &mut out[m]);
+        for (acc, out) in acc.iter().zip(out.chunks_exact_mut(M)) {
+            for m in 0..M {
+                v.store(acc[m], &mut out[m]);
+            }
         }
     }
 }
 
 impl<F: Layout> WideTile for Integer<F> {
-    const STEP_BYTES: usize = Self::BLOCK / Self::STEPS;
     const PAIRS: bool = matches!(F::VALUES, Values::Signed);
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! The kernels over tiles: 16 rows of weights times up to 12 columns of activations.
+//! The kernels over tiles: 16 or 32 rows of weights times up to 6 columns of activations.
 //!
 //! A tile holds 16 rows. Its bytes are those of the file in another order: for each block of columns, first the scales
 //! of the 16 rows side by side, then *lines* of 64 bytes, each with 4 consecutive columns of row 0, then of row 1, up
@@ -43,7 +43,9 @@ pub(crate) const ROWS: usize = 16;
 /// Columns that share a scale when activations are quantised, and the step of all kernels.
 pub(crate) const STEP: usize = 32;
 /// The most columns of activations that any kernel takes at once.
-pub(crate) const MAX_COLUMNS: usize = 12;
+pub(crate) const MAX_COLUMNS: usize = 6;
+/// The most results of a kernel: of two tiles.
+pub(crate) const MAX_RESULTS: usize = 2 * MAX_COLUMNS;
 
 /// One number per row.
 #[repr(align(64))]
@@ -84,11 +86,35 @@ pub(crate) enum CorrectionKind {
     Minimum,
 }
 
-/// Multiplies a tile with a panel of a fixed number of columns: `out[column]` gets one number per row.
+/// Multiplies one tile, or two that lie side by side, with a panel of a fixed number of columns: `out[tile][column]`,
+/// flattened, gets one number per row. On the way, it asks for the bytes of `ahead`, weights that will be needed later:
+/// asked for all at once, they would have to be waited for.
 ///
 /// # Safety
 /// The CPU has the instruction set that the kernel was made for.
-pub(crate) type Kernel = unsafe fn(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]);
+pub(crate) type Run = unsafe fn(tiles: &[u8], panel: Panel<'_>, ahead: &[u8], out: &mut [PerRow]);
+
+/// The kernels of a format for a number of columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    /// For one tile.
+    pub(crate) one: Run,
+    /// For two tiles, where the instruction set has registers enough for that to pay.
+    pub(crate) two: Option<Run>,
+    /// Whether it pays to ask for weights ahead of their use; else the kernel reads as fast as the hardware fetches
+    /// ahead by itself, and asking would only slow it down.
+    pub(crate) asks_ahead: bool,
+}
+
+impl Kernel {
+    /// The kernel for as many tiles as is best, up to `most`, and that number.
+    pub(crate) fn for_tiles(&self, most: usize) -> (usize, Run) {
+        match self.two {
+            Some(two) if most >= 2 => (2, two),
+            _ => (1, self.one),
+        }
+    }
+}
 
 /// The kernels of a format, for each instruction set: those for 1 column, for more, up to the most, each with that
 /// number. Not every number has one, for the sake of those who wait for the compiler.
@@ -172,7 +198,16 @@ fn correction<T: Tile>(isa: Isa) -> Option<Correction> {
 
 /// A kernel before the choice of instruction set and number of columns.
 pub(crate) trait Tile {
-    fn run<V: Vector, const M: usize>(v: V, tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]);
+    /// Bytes of a tile for each step.
+    const STEP_BYTES: usize;
+    /// See [`Run`]; `TILES` is their number.
+    fn run<V: Vector, const TILES: usize, const M: usize>(
+        v: V,
+        tiles: &[u8],
+        panel: Panel<'_>,
+        ahead: &[u8],
+        out: &mut [PerRow],
+    );
     fn correction<V: Vector>() -> Option<Correction>;
 }
 
@@ -254,16 +289,33 @@ pub(crate) fn part<const N: usize>(tile: &[u8], at: usize) -> &[u8; N] {
     }
 }
 
-/// How far ahead of its use to ask for weights, in bytes.
-const AHEAD: usize = 9 * 1024;
-
-/// Asks for the weights that come after this step of a block.
+/// One block of each of the tiles that lie side by side.
 #[inline(always)]
-fn prefetch<V: Vector, const M: usize>(v: V, block: &[u8], step: usize, step_bytes: usize) {
-    if M * V::BYTES_PER_COLUMN_TO_PREFETCH >= step_bytes / ROWS {
-        let from = block.as_ptr().wrapping_add(AHEAD + step * step_bytes);
-        for line in 0..step_bytes.div_ceil(64) {
-            v.prefetch(from.wrapping_add(64 * line));
-        }
+fn blocks_at<const TILES: usize>(tiles: &[u8], block_bytes: usize, block: usize) -> [&[u8]; TILES] {
+    let tile_bytes = tiles.len() / TILES;
+    let mut blocks = [tiles; TILES];
+    for (tile, of_tile) in blocks.iter_mut().enumerate() {
+        *of_tile = &tiles[tile * tile_bytes + block * block_bytes..][..block_bytes];
+    }
+    blocks
+}
+
+/// Whether it pays to ask for weights ahead of their use.
+const fn asks_ahead<V: Vector, T: Tile>(columns: usize) -> bool {
+    columns * V::BYTES_PER_COLUMN_TO_PREFETCH >= T::STEP_BYTES / ROWS
+}
+
+/// Cuts what to ask for into parts for each step.
+#[inline(always)]
+fn parts_ahead(ahead: &[u8], n_steps: usize) -> impl Iterator<Item = &[u8]> {
+    let lines = ahead.len().div_ceil(64 * n_steps.max(1)).max(1);
+    ahead.chunks(64 * lines)
+}
+
+/// Asks for a part.
+#[inline(always)]
+fn ask_for<V: Vector>(v: V, part: Option<&[u8]>) {
+    for line in part.unwrap_or_default().chunks(64) {
+        v.prefetch(line.as_ptr());
     }
 }

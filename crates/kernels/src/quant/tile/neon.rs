@@ -15,17 +15,26 @@ pub(super) struct Kernels<T>(PhantomData<T>);
 impl<T: Tile> Kernels<T> {
     // At most 24 registers of sums, 4 of weights and one of activations.
     pub(super) const LIST: &'static [(usize, Kernel)] = &[
-        (1, kernel::<T, 1>),
-        (2, kernel::<T, 2>),
-        (3, kernel::<T, 3>),
-        (4, kernel::<T, 4>),
-        (6, kernel::<T, 6>),
+        kernel::<T, 1>(),
+        kernel::<T, 2>(),
+        kernel::<T, 3>(),
+        kernel::<T, 4>(),
+        kernel::<T, 6>(),
     ];
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
-    T::run::<Neon, M>(Neon(()), tile, panel, out);
+fn run<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, ahead: &[u8], out: &mut [PerRow]) {
+    T::run::<Neon, 1, M>(Neon(()), tile, panel, ahead, out);
+}
+
+const fn kernel<T: Tile, const M: usize>() -> (usize, Kernel) {
+    let kernel = Kernel {
+        one: run::<T, M>,
+        two: None,
+        asks_ahead: asks_ahead::<Neon, T>(M),
+    };
+    (M, kernel)
 }
 
 type Quad<T> = [T; 4];

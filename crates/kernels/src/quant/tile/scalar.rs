@@ -12,11 +12,18 @@ pub(super) struct Kernels<T>(PhantomData<T>);
 
 impl<T: Tile> Kernels<T> {
     // Nothing is won by more columns at once: the arithmetic takes longer than reading the weights again.
-    pub(super) const LIST: &'static [(usize, Kernel)] = &[(1, kernel::<T, 1>)];
+    pub(super) const LIST: &'static [(usize, Kernel)] = &[(
+        1,
+        Kernel {
+            one: run::<T>,
+            two: None,
+            asks_ahead: false,
+        },
+    )];
 }
 
-fn kernel<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, out: &mut [PerRow]) {
-    T::run::<Scalar, M>(Scalar, tile, panel, out);
+fn run<T: Tile>(tile: &[u8], panel: Panel<'_>, ahead: &[u8], out: &mut [PerRow]) {
+    T::run::<Scalar, 1, 1>(Scalar, tile, panel, ahead, out);
 }
 
 #[inline]

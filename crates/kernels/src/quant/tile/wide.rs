@@ -68,8 +68,6 @@ pub(crate) struct Wide {
 
 /// A kernel in two parts: weights are taken out of their tile, and multiplied with many columns.
 pub(crate) trait WideTile: Tile {
-    /// Bytes of a tile for each step.
-    const STEP_BYTES: usize;
     /// Whether [`WideTile::multiply`] reads activations as words of two 16-bit numbers.
     const PAIRS: bool;
     /// Takes the weights of some steps out of a tile.
@@ -91,19 +89,4 @@ pub(crate) trait WideVector: Vector {
     /// Adds for each row the products of its two 16-bit numbers with those of `word`.
     fn dot_pairs(self, sum: Self::Ints, pairs: Self::Bytes, word: i32) -> Self::Ints;
     fn load_row(self, numbers: &PerRow) -> Self::Floats;
-}
-
-/// Cuts what to ask for into parts for each step.
-#[inline(always)]
-pub(super) fn parts_ahead(ahead: &[u8], n_steps: usize) -> impl Iterator<Item = &[u8]> {
-    let lines = ahead.len().div_ceil(64 * n_steps.max(1)).max(1);
-    ahead.chunks(64 * lines)
-}
-
-/// Asks for a part.
-#[inline(always)]
-pub(super) fn ask_for<V: Vector>(v: V, part: Option<&[u8]>) {
-    for line in part.unwrap_or_default().chunks(64) {
-        v.prefetch(line.as_ptr());
-    }
 }
