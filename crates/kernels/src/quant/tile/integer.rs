@@ -128,6 +128,16 @@ impl<F: Layout> Integer<F> {
         }
     }
 
+    /// Where the sums of a column start: at their correction, or at zero.
+    #[inline(always)]
+    fn start<V: Vector>(corrections: &[u32], column: usize) -> u32 {
+        if Self::starts_at_correction::<V>() {
+            corrections[column]
+        } else {
+            0
+        }
+    }
+
     /// The exact sums of products of one group, for each tile and column.
     #[inline(always)]
     fn dots<V: Vector, const TILES: usize, const M: usize>(
@@ -137,23 +147,15 @@ impl<F: Layout> Integer<F> {
         words: &[i32],
         corrections: &[u32],
     ) -> [[V::Ints; M]; TILES] {
-        let start = |m: usize| {
-            if Self::starts_at_correction::<V>() {
-                corrections[m]
-            } else {
-                0
-            }
-        };
         let mut ints = [[v.splat_int(0); M]; TILES];
         let word = |m: usize, line: usize| words[(group * Self::LINES + line) * M + m];
         match F::VALUES {
             Values::Signed => {
-                for m in 0..M {
-                    let start = v.splat_int(start(m).cast_signed());
-                    for sums in &mut ints {
-                        sums[m] = start;
-                    }
+                let mut starts = [v.splat_int(0); M];
+                for (m, start) in starts.iter_mut().enumerate() {
+                    *start = v.splat_int(Self::start::<V>(corrections, m).cast_signed());
                 }
+                ints = [starts; TILES];
                 for_each_line!(Self::LINES, |LINE| {
                     let bytes = for_each_tile!(TILES, |tile| v.signed(F::line(
                         v,
@@ -174,12 +176,11 @@ impl<F: Layout> Integer<F> {
                 let mut partial = [[v.open(0); M]; TILES];
                 for_each_line!(Self::LINES, |LINE| {
                     if LINE.is_multiple_of(per_partial) {
-                        for m in 0..M {
-                            let start = v.open(start(m));
-                            for sums in &mut partial {
-                                sums[m] = start;
-                            }
+                        let mut starts = [v.open(0); M];
+                        for (m, start) in starts.iter_mut().enumerate() {
+                            *start = v.open(Self::start::<V>(corrections, m));
                         }
+                        partial = [starts; TILES];
                     }
                     let bytes = for_each_tile!(TILES, |tile| F::line(v, blocks[tile], step, group, LINE));
                     for m in 0..M {
