@@ -139,6 +139,10 @@ impl<F: Layout> Integer<F> {
     }
 
     /// The exact sums of products of one group, for each tile and column.
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "columns outside, tiles inside: that is the order of the products"
+    )]
     #[inline(always)]
     fn dots<V: Vector, const TILES: usize, const M: usize>(
         v: V,
