@@ -1,6 +1,8 @@
 //! How fast attention is at the shapes of known models, on each instruction set but the scalar one.
 //!
-//!     cargo run --release -p tokenmill-kernels --example attention_speed
+//!     cargo run --release -p tokenmill-kernels --example attention_speed [WORD…]
+//!
+//! With words, only the settings whose names have them all: `attention_speed Qwen3 Bf16 Avx512 "2 threads"`.
 //!
 //! Each figure is the best of several rounds, beside what the same machine can read from memory, or multiply and add in
 //! `f32`, measured just before with as many threads. Other load on the machine shows in all of them.
@@ -26,6 +28,10 @@ fn main() {
         for isa in Isa::available().into_iter().skip(1) {
             for threads in [1, 2] {
                 for kv_type in [KvType::Int8, KvType::Bf16, KvType::F32] {
+                    let title = format!("{name} {kv_type:?} {isa:?} {threads} threads");
+                    if !std::env::args().skip(1).all(|word| title.contains(&word)) {
+                        continue;
+                    }
                     let kv = KvShape {
                         n_layers: 4,
                         n_kv_heads,
@@ -40,7 +46,7 @@ fn main() {
                         pool,
                         peaks,
                     };
-                    println!("{name} {kv_type:?} {isa:?} {threads} threads");
+                    println!("{title}");
                     speed.decode(4096);
                     speed.prefill(0, 1024);
                     speed.prefill(4096 - 64, 64);
@@ -126,6 +132,8 @@ impl Speed {
                 n_heads: self.n_heads,
                 scale: 0.1,
                 window: None,
+                soft_cap: None,
+                sinks: None,
                 spans: &spans,
             };
             let start = Instant::now();

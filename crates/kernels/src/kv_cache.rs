@@ -15,12 +15,11 @@
 //! so a register of scores holds 16 tokens, and one of outputs 16 dimensions, without sums across lanes. Slots of one
 //! layer and head lie side by side, so the stream runs on where a sequence has consecutive pages.
 
-use half::bf16;
 use memmap2::MmapMut;
 
 use crate::attention::Span;
 use crate::pool::Pool;
-use crate::simd::LANES;
+use crate::simd::{self, LANES, Lanes};
 
 /// Tokens per page.
 pub const PAGE_TOKENS: usize = 64;
@@ -29,6 +28,10 @@ pub type PageId = u32;
 
 /// Groups of tokens whose scores share a register.
 pub(crate) const PAGE_GROUPS: usize = PAGE_TOKENS / LANES;
+
+/// Numbers below this are zero in pages of bf16, so that no product or sum of attention is too small for instructions that
+/// take the smallest numbers for zero: products are multiples of 2^-114.
+pub(crate) const LEAST_BF16: f32 = f32::from_bits((127 - 50) << 23);
 
 /// How a number is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -240,30 +243,50 @@ pub fn write_kv(pool: &Pool, cache: &mut KvCache, layer: usize, spans: &[Span<'_
             for (row, page, token) in spans.iter().flat_map(Span::cells) {
                 let slot = &mut slots[page as usize * slot_bytes..][..slot_bytes];
                 let numbers = row * row_len + column..row * row_len + column + head_dim;
-                match kv_type {
-                    KvType::F32 => write_f32(
-                        bytemuck::cast_slice_mut(slot),
-                        token,
-                        &k[numbers.clone()],
-                        &v[numbers],
-                    ),
-                    KvType::Bf16 => write_bf16(
-                        bytemuck::cast_slice_mut(slot),
-                        token,
-                        &k[numbers.clone()],
-                        &v[numbers],
-                    ),
-                    KvType::Int8 => write_int8(slot, token, &k[numbers.clone()], &v[numbers]),
-                }
+                let write = Write {
+                    slot,
+                    token,
+                    k: &k[numbers.clone()],
+                    v: &v[numbers],
+                    kv_type,
+                };
+                simd::run(pool.isa(), write);
             }
         }
     });
 }
 
+/// Sets one token of a slot.
+struct Write<'a> {
+    slot: &'a mut [u8],
+    token: usize,
+    k: &'a [f32],
+    v: &'a [f32],
+    kv_type: KvType,
+}
+
+impl simd::Task for Write<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let Write {
+            slot,
+            token,
+            k,
+            v,
+            kv_type,
+        } = self;
+        match kv_type {
+            KvType::F32 => write_f32(bytemuck::cast_slice_mut(slot), token, k, v),
+            KvType::Bf16 => write_bf16::<V>(bytemuck::cast_slice_mut(slot), token, k, v),
+            KvType::Int8 => write_int8(slot, token, k, v),
+        }
+    }
+}
+
 /// A worker is woken for at least this many numbers.
 const GRAIN_NUMBERS: usize = 8192;
 
-/// Sets one token of a slot.
+#[inline(always)]
 fn write_f32(slot: &mut [f32], token: usize, k: &[f32], v: &[f32]) {
     let stored_dim = k.len().next_multiple_of(LANES);
     let (keys, values) = slot.split_at_mut(PAGE_TOKENS * stored_dim);
@@ -274,25 +297,46 @@ fn write_f32(slot: &mut [f32], token: usize, k: &[f32], v: &[f32]) {
     values[token * stored_dim..][..v.len()].copy_from_slice(v);
 }
 
-/// As [`write_f32`], rounding to nearest, ties to even.
-fn write_bf16(slot: &mut [u16], token: usize, k: &[f32], v: &[f32]) {
+/// As [`write_f32`], rounding to nearest, ties to even. A word holds two dimensions of a key, or one of two values.
+#[inline(always)]
+fn write_bf16<V: Lanes>(slot: &mut [u32], token: usize, k: &[f32], v: &[f32]) {
     let stored_dim = k.len().next_multiple_of(LANES);
-    let (keys, values) = slot.split_at_mut(PAGE_TOKENS * stored_dim);
-    let group = &mut keys[token / LANES * stored_dim * LANES..][..stored_dim * LANES];
-    for (line, pair) in group.chunks_exact_mut(2 * LANES).zip(k.chunks_exact(2)) {
-        let at = token % LANES * 2;
-        (line[at], line[at + 1]) = (
-            bf16::from_f32(pair[0]).to_bits(),
-            bf16::from_f32(pair[1]).to_bits(),
-        );
+    let (keys, values) = slot.split_at_mut(PAGE_TOKENS / 2 * stored_dim);
+    let group = &mut keys[token / LANES * stored_dim / 2 * LANES..][..stored_dim / 2 * LANES];
+    for (lines, numbers) in group.chunks_exact_mut(LANES / 2 * LANES).zip(k.chunks(LANES)) {
+        let pairs: [u32; LANES / 2] = bytemuck::cast(nearest_bf16::<V>(numbers));
+        for (line, pair) in lines.chunks_exact_mut(LANES).zip(pairs) {
+            line[token % LANES] = pair;
+        }
     }
-    let pair = &mut values[token / 2 * 2 * stored_dim..][..2 * stored_dim];
-    for (cell, &number) in pair.iter_mut().skip(token % 2).step_by(2).zip(v) {
-        *cell = bf16::from_f32(number).to_bits();
+    let pair = &mut values[token / 2 * stored_dim..][..stored_dim];
+    let (kept, shift) = if token.is_multiple_of(2) {
+        (0xffff_0000, 0)
+    } else {
+        (0xffff, 16)
+    };
+    for (words, numbers) in pair.chunks_exact_mut(LANES).zip(v.chunks(LANES)) {
+        for (word, number) in words.iter_mut().zip(nearest_bf16::<V>(numbers)) {
+            *word = *word & kept | u32::from(number) << shift;
+        }
     }
 }
 
+/// Up to 16 numbers, and zeros behind them.
+#[inline(always)]
+fn nearest_bf16<V: Lanes>(numbers: &[f32]) -> [u16; LANES] {
+    let mut lanes = [0.0; LANES];
+    lanes[..numbers.len()].copy_from_slice(numbers);
+    let x = V::load(&lanes);
+    let size = x.max(V::splat(0.0).sub(x));
+    let mut nearest = [0; LANES];
+    x.zero_where_below(size, V::splat(LEAST_BF16))
+        .store_bf16(&mut nearest);
+    nearest
+}
+
 /// As [`write_f32`], each head's numbers in units of their own.
+#[inline(always)]
 fn write_int8(slot: &mut [u8], token: usize, k: &[f32], v: &[f32]) {
     let stored_dim = k.len().next_multiple_of(LANES);
     let (keys, values) = slot.split_at_mut(slot.len() / 2);
@@ -320,6 +364,7 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
+    #[inline(always)]
     pub(crate) fn of(numbers: &[f32]) -> Unit {
         let mut largest = 0.0_f32;
         let mut zero = 0.0_f32;
@@ -347,6 +392,7 @@ impl Unit {
     }
 
     /// `number` in whole units.
+    #[inline(always)]
     pub(crate) fn count(self, number: f32) -> i8 {
         (number * self.per_unit).round_ties_even() as i8
     }

@@ -23,18 +23,26 @@ pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f64> {
         .collect()
 }
 
-/// One query head `q`, `[head_dim]`, over the keys and values that it sees, `[n_tokens][head_dim]`, in `f64`.
-pub fn attention(q: &[f32], keys: &[&[f32]], values: &[&[f32]], scale: f32) -> Vec<f64> {
+/// One query head `q`, `[head_dim]`, over the keys and values that it sees, `[n_tokens][head_dim]`, in `f64`: scores
+/// are multiplied with `scale`, then bent by `soft_cap`; `sink` is one more score, without a value.
+pub fn attention(
+    q: &[f32],
+    keys: &[&[f32]],
+    values: &[&[f32]],
+    (scale, soft_cap, sink): (f32, Option<f32>, Option<f32>),
+) -> Vec<f64> {
     let dot = |key: &&[f32]| {
         q.iter()
             .zip(*key)
             .map(|(&q, &k)| f64::from(q) * f64::from(k))
             .sum::<f64>()
     };
-    let scores: Vec<f64> = keys.iter().map(|key| dot(key) * f64::from(scale)).collect();
-    let greatest = scores.iter().copied().fold(f64::MIN, f64::max);
+    let bend = |score: f64| soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
+    let scores: Vec<f64> = keys.iter().map(|key| bend(dot(key) * f64::from(scale))).collect();
+    let sink = sink.map_or(f64::NEG_INFINITY, f64::from);
+    let greatest = scores.iter().copied().fold(sink, f64::max);
     let weights: Vec<f64> = scores.iter().map(|score| (score - greatest).exp()).collect();
-    let total: f64 = weights.iter().sum();
+    let total: f64 = weights.iter().sum::<f64>() + (sink - greatest).exp();
     (0..q.len())
         .map(|dim| {
             weights

@@ -86,6 +86,8 @@ impl RecallModel {
             n_heads: 1,
             scale: 1.0,
             window: Some(1),
+            soft_cap: None,
+            sinks: None,
             spans: &spans,
         };
         attention(

@@ -23,7 +23,12 @@ struct Case {
     n_heads: usize,
     kv: KvShape,
     window: Option<usize>,
+    /// With a soft cap and sinks.
+    bent: bool,
 }
+
+/// Pages of the caches here.
+const N_PAGES: usize = 48;
 
 impl Case {
     fn sequence(&self, seed: u64, n_tokens: usize) -> Sequence {
@@ -41,14 +46,23 @@ impl Case {
         Pool::new(NonZeroUsize::new(threads).unwrap(), isa)
     }
 
+    fn soft_cap(&self) -> Option<f32> {
+        self.bent.then_some(2.5)
+    }
+
+    fn sinks(&self) -> Option<Vec<f32>> {
+        self.bent
+            .then(|| (0..self.n_heads).map(|head| head as f32 * 0.5 - 1.0).collect())
+    }
+
     fn cache(&self) -> KvCache {
-        let mut cache = KvCache::new(self.kv, 24).unwrap();
+        let mut cache = KvCache::new(self.kv, N_PAGES).unwrap();
         // What earlier users left behind must not matter, be it infinite.
-        let poison = vec![f32::INFINITY; 24 * PAGE_TOKENS * self.kv.n_kv_heads * self.kv.head_dim];
-        let pages: Vec<PageId> = (0..24).collect();
+        let poison = vec![f32::INFINITY; N_PAGES * PAGE_TOKENS * self.kv.n_kv_heads * self.kv.head_dim];
+        let pages: Vec<PageId> = (0..N_PAGES as u32).collect();
         let span = Span {
             first_row: 0,
-            n_rows: 24 * PAGE_TOKENS,
+            n_rows: N_PAGES * PAGE_TOKENS,
             position: 0,
             pages: &pages,
         };
@@ -94,11 +108,14 @@ impl Case {
         }
         write_kv(pool, cache, layer, &spans, &k, &v);
         let mut out = vec![f32::NAN; q.len()];
+        let sinks = self.sinks();
         let work = Attention {
             layer,
             n_heads: self.n_heads,
             scale: 0.3,
             window: self.window,
+            soft_cap: self.soft_cap(),
+            sinks: sinks.as_deref(),
             spans: &spans,
         };
         attention(pool, &mut AttentionScratch::default(), cache, &work, &q, &mut out);
@@ -122,6 +139,8 @@ impl Case {
                     .collect()
             }
         };
+        // Weights are rounded to bf16, by a 2^-9th at most, and values are up to 1.
+        let tolerance = if kv_type == KvType::Bf16 { 2.5e-3 } else { 2e-5 };
         let (k, v) = (stored(&sequence.k), stored(&sequence.v));
         for token in 0..sequence.n_tokens {
             for head in 0..self.n_heads {
@@ -138,10 +157,21 @@ impl Case {
                     values.iter().map(Vec::as_slice).collect(),
                 );
                 let at = (token * self.n_heads + head) * head_dim;
-                let expected = reference::attention(&sequence.q[at..at + head_dim], &keys, &values, 0.3);
+                let sink = self.sinks().map(|sinks| sinks[head]);
+                let q: Vec<f32> = sequence.q[at..at + head_dim]
+                    .iter()
+                    .map(|q| {
+                        if kv_type == KvType::Bf16 {
+                            bf16::from_f32(q * 0.3).to_f32()
+                        } else {
+                            q * 0.3
+                        }
+                    })
+                    .collect();
+                let expected = reference::attention(&q, &keys, &values, (1.0, self.soft_cap(), sink));
                 for (got, expected) in out[at..].iter().zip(expected) {
                     assert!(
-                        (f64::from(*got) - expected).abs() < 2e-5,
+                        (f64::from(*got) - expected).abs() < tolerance,
                         "{self:?}, token {token}, head {head}: {got}, not {expected}"
                     );
                 }
@@ -169,7 +199,12 @@ fn cases() -> Vec<Case> {
                     head_dim,
                     kv_type,
                 };
-                cases.push(Case { n_heads, kv, window });
+                cases.push(Case {
+                    n_heads,
+                    kv,
+                    window,
+                    bent: window == Some(70),
+                });
             }
         }
     }
@@ -226,6 +261,51 @@ fn cuts_neighbours_threads_and_instruction_sets_change_no_bit() {
     }
 }
 
+/// Long enough for splits, which are work for several threads only where there are few blocks.
+#[test]
+fn splits_of_a_long_context_change_no_bit() {
+    let pages: Vec<PageId> = (0..N_PAGES as u32).rev().collect();
+    for (kv_type, window, bent) in [
+        (KvType::F32, None, false),
+        (KvType::Bf16, None, true),
+        (KvType::Bf16, Some(1500), true),
+        (KvType::Int8, None, false),
+    ] {
+        let kv = KvShape {
+            n_layers: 1,
+            n_kv_heads: 1,
+            head_dim: 32,
+            kv_type,
+        };
+        let case = Case {
+            n_heads: 2,
+            kv,
+            window,
+            bent,
+        };
+        let n_tokens = 2 * SPLIT_PAGES * PAGE_TOKENS + 300;
+        let sequence = case.sequence(13, n_tokens);
+        let pool = Case::pool(1, Isa::detect());
+        let mut cache = case.cache();
+        let whole = case.run(&pool, &mut cache, &[(&sequence, &pages, 0..n_tokens)]);
+        case.check_against_the_twin(&sequence, &whole);
+        for isa in Isa::available() {
+            for (threads, tokens) in [(1, 1100..1101), (2, 2300..2301), (3, 2340..2348), (2, 1000..2300)] {
+                if isa == Isa::Scalar && tokens.len() > 100 {
+                    continue;
+                }
+                let pool = Case::pool(threads, isa);
+                let got = case.run(&pool, &mut cache, &[(&sequence, &pages, tokens.clone())]);
+                let expected = &whole[tokens.start * case.n_heads * 32..tokens.end * case.n_heads * 32];
+                assert!(
+                    got == expected,
+                    "{case:?}, {tokens:?} on {isa:?} with {threads} threads"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_copied_page_serves_as_the_original() {
     for case in cases() {
@@ -254,6 +334,8 @@ fn overlapping_spans_are_refused() {
         n_heads: 1,
         scale: 1.0,
         window: None,
+        soft_cap: None,
+        sinks: None,
         spans: &[span, span],
     };
     let mut out = [0.0; 2];

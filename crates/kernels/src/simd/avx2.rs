@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{LANES, Lanes, Task};
+use super::{LANES, Lanes, Task, pairs_by_two_products};
 
 /// Runs a task with AVX2.
 pub(super) fn run(task: impl Task) {
@@ -32,7 +32,33 @@ macro_rules! each {
     };
 }
 
+impl Avx2 {
+    #[inline(always)]
+    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
+        let p = from.as_ptr().cast::<__m256i>();
+        // SAFETY: AVX2 is there, see the type; 16 words are readable from `p`.
+        unsafe {
+            let words = [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))];
+            let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+            let low = each!(
+                _mm256_castsi256_ps,
+                [
+                    _mm256_slli_epi32::<16>(words[0]),
+                    _mm256_slli_epi32::<16>(words[1])
+                ]
+            );
+            let high = each!(
+                _mm256_castsi256_ps,
+                [_mm256_and_si256(words[0], high), _mm256_and_si256(words[1], high)]
+            );
+            (low, high)
+        }
+    }
+}
+
 impl Lanes for Avx2 {
+    pairs_by_two_products!();
+
     // 8 of 16 registers accumulate: enough chains to hide the latency of FMA; with 12, operands spill to the stack.
     const ROWS: usize = 4;
 
@@ -56,28 +82,6 @@ impl Lanes for Avx2 {
         unsafe {
             _mm256_storeu_ps(p, self.0[0]);
             _mm256_storeu_ps(p.add(8), self.0[1]);
-        }
-    }
-
-    #[inline(always)]
-    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
-        let p = from.as_ptr().cast::<__m256i>();
-        // SAFETY: AVX2 is there, see the type; 16 words are readable from `p`.
-        unsafe {
-            let words = [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))];
-            let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
-            let low = each!(
-                _mm256_castsi256_ps,
-                [
-                    _mm256_slli_epi32::<16>(words[0]),
-                    _mm256_slli_epi32::<16>(words[1])
-                ]
-            );
-            let high = each!(
-                _mm256_castsi256_ps,
-                [_mm256_and_si256(words[0], high), _mm256_and_si256(words[1], high)]
-            );
-            (low, high)
         }
     }
 

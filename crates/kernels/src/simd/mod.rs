@@ -31,11 +31,20 @@ pub(crate) trait Lanes: Copy {
     /// fit the registers.
     const ROWS: usize;
 
+    /// 16 words as they are multiplied by [`Lanes::add_pairs`].
+    type Pairs: Copy;
+
     fn splat(value: f32) -> Self;
     fn load(from: &[f32; LANES]) -> Self;
     fn store(self, to: &mut [f32; LANES]);
-    /// Lanes from the low and from the high halves of 16 words, which are bf16.
-    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self);
+    /// 16 words, each two bf16.
+    fn load_pairs(from: &[u32; LANES]) -> Self::Pairs;
+    /// The same, but zeros in the high halves.
+    fn load_low_halves(from: &[u32; LANES]) -> Self::Pairs;
+    /// To each lane the products of its word's halves with those of `factors`, first the high, then the low ones, each
+    /// rounded once. Neither the products nor what they are added to may be so small that `f32` holds them with fewer bits:
+    /// `vdpbf16ps`, which does this in one instruction, takes those for zero.
+    fn add_pairs(self, pairs: Self::Pairs, factors: u32) -> Self;
     /// Bytes with signs as numbers.
     fn load_bytes(from: &[i8; LANES]) -> Self;
     fn add(self, other: Self) -> Self;
@@ -52,6 +61,16 @@ pub(crate) trait Lanes: Copy {
     fn store_rounded(self, to: &mut [u32; LANES]);
     /// Zero where `x < limit`, else `self`.
     fn zero_where_below(self, x: Self, limit: Self) -> Self;
+
+    /// Rounded to bf16, to nearest, ties to even. Not meant for NaN, which may become infinite.
+    #[inline(always)]
+    fn store_bf16(self, to: &mut [u16; LANES]) {
+        let mut numbers = [0.0; LANES];
+        self.store(&mut numbers);
+        for (to, number) in to.iter_mut().zip(numbers) {
+            *to = nearest_bf16(number.to_bits());
+        }
+    }
 
     /// The lanes added up: halves onto each other until one is left.
     #[inline(always)]
@@ -90,6 +109,37 @@ pub(crate) trait Lanes: Copy {
     }
 }
 
+/// The upper half of a number's bits, rounded to nearest, ties to even.
+#[inline(always)]
+fn nearest_bf16(bits: u32) -> u16 {
+    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// How [`Lanes::Pairs`] are multiplied without an instruction for it: `load_bf16_pairs` gives lanes from the low and from
+/// the high halves.
+macro_rules! pairs_by_two_products {
+    () => {
+        type Pairs = (Self, Self);
+
+        #[inline(always)]
+        fn load_pairs(from: &[u32; LANES]) -> (Self, Self) {
+            Self::load_bf16_pairs(from)
+        }
+
+        #[inline(always)]
+        fn load_low_halves(from: &[u32; LANES]) -> (Self, Self) {
+            (Self::load_bf16_pairs(from).0, Self::splat(0.0))
+        }
+
+        #[inline(always)]
+        fn add_pairs(self, (low, high): (Self, Self), factors: u32) -> Self {
+            let sum = high.mul_add(Self::splat(f32::from_bits(factors & 0xffff_0000)), self);
+            low.mul_add(Self::splat(f32::from_bits(factors << 16)), sum)
+        }
+    };
+}
+use pairs_by_two_products;
+
 /// Work that is compiled once per instruction set. `run` and all that it calls with the type `V` must be
 /// `#[inline(always)]`, or it would be compiled without the instructions.
 pub(crate) trait Task {
@@ -112,6 +162,28 @@ pub(crate) fn run(isa: Isa, task: impl Task) {
         #[allow(unreachable_patterns, reason = "which levels exist depends on the target")]
         other => panic!("this build has no code for {other:?}"),
     }
+}
+
+/// As [`run`], for tasks that multiply [`Lanes::Pairs`]: with the instruction for it where there is one.
+pub(crate) fn run_pairs(isa: Isa, task: impl Task) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 if avx512::multiplies_pairs() => avx512::run_pairs(task),
+        _ => run(isa, task),
+    }
+}
+
+/// Asks for what lies so many bytes behind `from`, which need not be there: a hint alone.
+#[inline(always)]
+pub(crate) fn prefetch<T>(from: &T, bytes: usize) {
+    let ahead = std::ptr::from_ref(from).cast::<i8>().wrapping_add(bytes);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction is in every x86-64 CPU, and reads nothing that the program could see.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(ahead);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = ahead;
 }
 
 /// The first 16 numbers of `x`, from `at`.

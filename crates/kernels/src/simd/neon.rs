@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{LANES, Lanes, Task};
+use super::{LANES, Lanes, Task, pairs_by_two_products};
 
 /// Runs a task with NEON, which every 64-bit ARM CPU has, and the compiler always may use.
 pub(super) fn run(task: impl Task) {
@@ -20,7 +20,26 @@ impl Neon {
 }
 
 // Greater and smaller follow x86 on equal numbers and NaN: the second operand, by compare and select.
+impl Neon {
+    #[inline(always)]
+    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
+        // SAFETY: NEON is always there; each piece has 4 words.
+        let words: [uint32x4_t; 4] =
+            std::array::from_fn(|i| unsafe { vld1q_u32(from[4 * i..4 * i + 4].as_ptr()) });
+        // SAFETY: NEON is always there.
+        unsafe {
+            let high = vdupq_n_u32(0xffff_0000);
+            (
+                Neon(words.map(|word| vreinterpretq_f32_u32(vshlq_n_u32::<16>(word)))),
+                Neon(words.map(|word| vreinterpretq_f32_u32(vandq_u32(word, high)))),
+            )
+        }
+    }
+}
+
 impl Lanes for Neon {
+    pairs_by_two_products!();
+
     // 16 of 32 registers accumulate; bf16 operands take up to 12.
     const ROWS: usize = 4;
 
@@ -43,21 +62,6 @@ impl Lanes for Neon {
         for i in 0..4 {
             // SAFETY: NEON is always there; the piece has 4 numbers.
             unsafe { vst1q_f32(to[4 * i..4 * i + 4].as_mut_ptr(), self.0[i]) }
-        }
-    }
-
-    #[inline(always)]
-    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
-        // SAFETY: NEON is always there; each piece has 4 words.
-        let words: [uint32x4_t; 4] =
-            std::array::from_fn(|i| unsafe { vld1q_u32(from[4 * i..4 * i + 4].as_ptr()) });
-        // SAFETY: NEON is always there.
-        unsafe {
-            let high = vdupq_n_u32(0xffff_0000);
-            (
-                Neon(words.map(|word| vreinterpretq_f32_u32(vshlq_n_u32::<16>(word)))),
-                Neon(words.map(|word| vreinterpretq_f32_u32(vandq_u32(word, high)))),
-            )
         }
     }
 

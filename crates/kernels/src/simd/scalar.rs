@@ -1,6 +1,6 @@
 //! Vectors as arrays: for CPUs without any of the instruction sets, and the twin that the others are tested against.
 
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, pairs_by_two_products};
 
 #[derive(Clone, Copy)]
 pub(super) struct Array([f32; LANES]);
@@ -12,7 +12,19 @@ impl Array {
     }
 }
 
+impl Array {
+    #[inline(always)]
+    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
+        (
+            Array(from.map(|word| f32::from_bits(word << 16))),
+            Array(from.map(|word| f32::from_bits(word & 0xffff_0000))),
+        )
+    }
+}
+
 impl Lanes for Array {
+    pairs_by_two_products!();
+
     // An array is no register: more rows at once gain nothing.
     const ROWS: usize = 1;
 
@@ -29,14 +41,6 @@ impl Lanes for Array {
     #[inline(always)]
     fn store(self, to: &mut [f32; LANES]) {
         *to = self.0;
-    }
-
-    #[inline(always)]
-    fn load_bf16_pairs(from: &[u32; LANES]) -> (Self, Self) {
-        (
-            Array(from.map(|word| f32::from_bits(word << 16))),
-            Array(from.map(|word| f32::from_bits(word & 0xffff_0000))),
-        )
     }
 
     #[inline(always)]

@@ -71,7 +71,9 @@ impl Task for All<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
         let [a, b, c] = [V::load(&self.x[0]), V::load(&self.x[1]), V::load(&self.x[2])];
-        let (low, high) = V::load_bf16_pairs(self.words);
+        let (pairs, low) = (V::load_pairs(self.words), V::load_low_halves(self.words));
+        let mut rounded = [0; LANES];
+        a.store_bf16(&mut rounded);
         let power = c.add(V::splat(12_582_912.0));
         let results = [
             V::splat(3.5),
@@ -84,8 +86,9 @@ impl Task for All<'_> {
             a.min(b),
             a.scale_by_power(power),
             a.zero_where_below(b, c),
-            low,
-            high,
+            c.add_pairs(pairs, self.words[3]),
+            c.add_pairs(low, self.words[5]),
+            V::load(&rounded.map(f32::from)),
             V::load_bytes(&self.words.map(|word| word as i8)),
         ];
         for result in results {
@@ -106,7 +109,7 @@ fn every_operation_gives_the_same_bits_on_every_instruction_set() {
             .map(|i| *lanes_at(&noise, i * LANES))
             .map(|x| x.map(|x| x * 4.0));
         let words = x[0].map(|x| x.to_bits().rotate_left(16) ^ x.to_bits());
-        let words = words.map(|word| word & 0xbfff_bfff);
+        let words = words.map(|word| word & 0xbfff_bfff | 0x3000_3000);
         let mut expected = Vec::new();
         run(
             Isa::Scalar,
@@ -117,16 +120,20 @@ fn every_operation_gives_the_same_bits_on_every_instruction_set() {
             },
         );
         for isa in Isa::available() {
-            let mut got = Vec::new();
-            run(
-                isa,
-                All {
+            for pairs in [false, true] {
+                let mut got = Vec::new();
+                let all = All {
                     x: &x,
                     words: &words,
                     out: &mut got,
-                },
-            );
-            assert_eq!(got, expected, "{isa:?}, seed {seed}");
+                };
+                if pairs {
+                    run_pairs(isa, all);
+                } else {
+                    run(isa, all);
+                }
+                assert_eq!(got, expected, "{isa:?}, seed {seed}, pairs at once: {pairs}");
+            }
         }
     }
 }

@@ -93,6 +93,8 @@ impl SelfAttention {
             n_heads,
             scale,
             window,
+            soft_cap: None,
+            sinks: None,
             spans,
         };
         attention(
