@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -18,8 +19,9 @@ const MAX_ID_BYTES: usize = 256;
 const MAX_TEXT_BYTES: usize = 8 << 10;
 
 /// A day in UTC, written `2026-01-31`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Day(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, JsonSchema)]
+#[schemars(extend("format" = "date"))]
+pub struct Day(#[schemars(with = "String")] i64);
 
 impl Day {
     /// The day that `at` lies in.
@@ -49,7 +51,7 @@ impl<'de> Deserialize<'de> for Day {
 }
 
 /// What a model takes besides text.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {
     /// Nothing.
@@ -60,7 +62,7 @@ pub enum ModelKind {
 }
 
 /// Whether a model thinks before it answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reasoning {
     /// It does not.
@@ -75,7 +77,7 @@ pub enum Reasoning {
 }
 
 /// Where a model is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Nothing is promised.
@@ -89,7 +91,7 @@ pub enum Stage {
 }
 
 /// What the catalogue says of one model. Fields that are left out are not known.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelEntry {
     /// As requests name it; case matters.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Period, Timestamp};
@@ -9,7 +10,7 @@ use crate::money::Nanos;
 use crate::network::Network;
 
 /// What a team has agreed on; sets the cap of a team that has none of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// 100 USD a month.
@@ -54,7 +55,7 @@ impl Tier {
 }
 
 /// Whose spending a cap counts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// All of a team's.
@@ -85,7 +86,7 @@ impl Scope {
 }
 
 /// How often and how much; `None` is no limit.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Rates {
     /// Requests within a minute.
     pub requests_per_minute: Option<u32>,
@@ -169,7 +170,7 @@ impl KeyTerms {
 }
 
 /// What a project may do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectLimits {
     /// Sequences in flight for one model; `None` is the server's own limit, which also bounds it.
     pub concurrency: Option<u32>,

@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_inference::{InferenceError, InvalidRequest};
 
@@ -40,7 +41,8 @@ pub(crate) struct LoggedError {
 }
 
 /// The wire form, also used for the error event inside a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
 pub(crate) struct ErrorBody<'a> {
     /// Anthropic's form only.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -51,7 +53,7 @@ pub(crate) struct ErrorBody<'a> {
     request_id: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ErrorFields<'a> {
     message: &'a str,
     #[serde(rename = "type")]

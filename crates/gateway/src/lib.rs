@@ -8,6 +8,7 @@ mod endpoints;
 
 mod console;
 
+mod openapi;
 mod parameters;
 mod reference;
 
@@ -36,10 +37,12 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use tokenmill_accounts::{Accounts, Ledger};
 use tokenmill_inference::Router as Models;
 
-pub use endpoints::{Access, MANAGE_ROUTES, ManageRoute, ROUTES, Route};
+pub use endpoints::{Access, MANAGE_ROUTES, ManageRoute, Operation, ROUTES, Route};
+pub use openapi::{Reply, document as openapi_document};
 pub use parameters::{Group, Origin, Parameter, Rule};
 pub use reference::parameters_page;
 pub use serve::{ServeOptions, serve};
@@ -154,7 +157,10 @@ impl Gateway {
             router = router.route(route.path, handler);
         }
         for route in MANAGE_ROUTES {
-            let handler = (route.handler)()
+            let handlers = route.operations.iter().map(|operation| (operation.handler)());
+            let handler = handlers
+                .reduce(MethodRouter::merge)
+                .unwrap_or_default()
                 .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
                 .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));
             router = router.route(route.path, handler);

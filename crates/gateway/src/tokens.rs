@@ -1,5 +1,6 @@
 //! Tokens as callers see them, whatever the door.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_inference::{TokenLogprob, TokenText, Usage};
 
@@ -7,7 +8,7 @@ use tokenmill_inference::{TokenLogprob, TokenText, Usage};
 const IMPOSSIBLE: f32 = -9999.0;
 
 /// A token and how likely it was.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Logprob {
     pub(crate) token: String,
     pub(crate) logprob: f32,
@@ -25,7 +26,7 @@ impl Logprob {
 }
 
 /// A token of an answer, how likely it was, and what else was likely.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ContentLogprob {
     #[serde(flatten)]
     token: Logprob,
@@ -43,7 +44,7 @@ impl ContentLogprob {
 }
 
 /// What an answer took, as OpenAI's older doors tell it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CompletionUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
@@ -56,12 +57,12 @@ pub(crate) struct CompletionUsage {
     completion_tokens_details: Option<CompletionTokensDetails>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct CompletionTokensDetails {
     reasoning_tokens: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct PromptTokensDetails {
     cached_tokens: u64,
 }

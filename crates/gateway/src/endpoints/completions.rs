@@ -8,6 +8,7 @@ use tokenmill_inference::{FinishReason, Prompt, Started, TokenLogprob, Usage};
 
 use crate::error::ApiError;
 use crate::generate::{Asked, Call, now_s};
+use crate::openapi::{Reply, schema};
 use crate::parameters::streaming::AnswerForm;
 use crate::random_id;
 use crate::stream::{CallHead, Frames, SseBuffer};
@@ -15,6 +16,12 @@ use request::CompletionRequest;
 use response::{Completion, Head, Part, TextChoice};
 
 pub(super) use request::PARAMETERS;
+
+/// What comes back.
+pub(super) const REPLIES: &[Reply] = &[
+    Reply::json(schema::<Completion>),
+    Reply::events(schema::<Completion>, "; after the last comes `[DONE]`"),
+];
 
 /// Answers one request.
 pub(super) async fn create(call: Call) -> Result<Response, ApiError> {

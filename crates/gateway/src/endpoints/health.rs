@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
 use crate::error::ApiError;
 
-#[derive(Serialize)]
+/// How the process is.
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Status {
     status: &'static str,
 }

@@ -10,11 +10,21 @@ use axum::response::Response;
 
 use crate::error::ApiError;
 use crate::generate::Call;
-use events::EventFrames;
+use crate::openapi::{Reply, schema};
+use events::{EventFrames, MessageEvent};
 use request::{MessagesRequest, Names};
 use response::{Ending, Head, TokenCount, WholeMessage};
 
 pub(super) use request::{COUNT_PARAMETERS, PARAMETERS};
+
+/// What comes back.
+pub(super) const REPLIES: &[Reply] = &[
+    Reply::json(schema::<WholeMessage>),
+    Reply::events(schema::<MessageEvent<'static>>, ", each with its name"),
+];
+
+/// What comes back of a count.
+pub(super) const COUNT_REPLIES: &[Reply] = &[Reply::json(schema::<TokenCount>)];
 
 /// Versions of the interface, which say the same in all that is taken here. Without the header it is any of them.
 const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];

@@ -2,6 +2,7 @@
 
 mod chat_completions;
 mod completions;
+mod documents;
 mod health;
 mod manage;
 mod messages;
@@ -11,7 +12,7 @@ mod responses;
 mod session;
 mod tokens;
 
-pub use manage::{MANAGE_ROUTES, ManageRoute};
+pub use manage::{MANAGE_ROUTES, ManageRoute, Operation};
 pub(crate) use session::router as session_router;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use crate::App;
 use crate::error::ApiError;
+use crate::openapi::{Reply, schema};
 use crate::parameters::Group;
 
 /// One path of the service.
@@ -36,6 +38,8 @@ pub struct Route {
     pub example: Option<&'static str>,
     /// What that body may hold.
     pub parameters: &'static [Group],
+    /// What comes back where all is well, one for each form that it can have.
+    pub replies: &'static [Reply],
     pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
 }
 
@@ -57,6 +61,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The next message of a conversation",
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         parameters: chat_completions::PARAMETERS,
+        replies: chat_completions::REPLIES,
         handler: || post(chat_completions::create),
     },
     Route {
@@ -68,6 +73,7 @@ pub const ROUTES: &[Route] = &[
             r#"{"model":"MODEL","max_tokens":64,"messages":[{"role":"user","content":"Tell me a joke."}]}"#,
         ),
         parameters: messages::PARAMETERS,
+        replies: messages::REPLIES,
         handler: || post(messages::create),
     },
     Route {
@@ -77,6 +83,7 @@ pub const ROUTES: &[Route] = &[
         summary: "How many tokens such a request's prompt has",
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         parameters: messages::COUNT_PARAMETERS,
+        replies: messages::COUNT_REPLIES,
         handler: || post(messages::count_tokens),
     },
     Route {
@@ -86,6 +93,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The next turn, as OpenAI's Responses, of which nothing is kept",
         example: Some(r#"{"model":"MODEL","input":"Tell me a joke."}"#),
         parameters: responses::PARAMETERS,
+        replies: responses::REPLIES,
         handler: || post(responses::create),
     },
     Route {
@@ -95,6 +103,7 @@ pub const ROUTES: &[Route] = &[
         summary: "What goes on from a plain prompt",
         example: Some(r#"{"model":"MODEL","prompt":"Once upon a time"}"#),
         parameters: completions::PARAMETERS,
+        replies: completions::REPLIES,
         handler: || post(completions::create),
     },
     Route {
@@ -104,6 +113,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The token ids of a text or conversation",
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         parameters: tokens::TOKENIZE,
+        replies: &[Reply::json(schema::<tokens::Tokenized>)],
         handler: || post(tokens::tokenize),
     },
     Route {
@@ -113,6 +123,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The text of token ids",
         example: Some(r#"{"model":"MODEL","tokens":[104,105]}"#),
         parameters: tokens::DETOKENIZE,
+        replies: &[Reply::json(schema::<tokens::PromptText>)],
         handler: || post(tokens::detokenize),
     },
     Route {
@@ -122,6 +133,7 @@ pub const ROUTES: &[Route] = &[
         summary: "A conversation in the model's own form",
         example: Some(r#"{"model":"MODEL","messages":[{"role":"user","content":"Tell me a joke."}]}"#),
         parameters: tokens::TEMPLATE,
+        replies: &[Reply::json(schema::<tokens::PromptText>)],
         handler: || post(tokens::apply_template),
     },
     Route {
@@ -131,6 +143,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The models that are served",
         example: None,
         parameters: &[],
+        replies: &[Reply::json(schema::<models::ModelList>)],
         handler: || get(models::list),
     },
     Route {
@@ -140,6 +153,7 @@ pub const ROUTES: &[Route] = &[
         summary: "One model; its id may hold a slash",
         example: None,
         parameters: &[],
+        replies: &[Reply::json(schema::<models::Model>)],
         handler: || get(models::retrieve),
     },
     Route {
@@ -149,6 +163,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Whether the process is alive",
         example: None,
         parameters: &[],
+        replies: &[Reply::json(schema::<health::Status>)],
         handler: || get(health::alive),
     },
     Route {
@@ -158,6 +173,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Whether it takes requests: models loaded, engines up, not draining",
         example: None,
         parameters: &[],
+        replies: &[Reply::json(schema::<health::Status>)],
         handler: || get(health::ready),
     },
     Route {
@@ -167,7 +183,28 @@ pub const ROUTES: &[Route] = &[
         summary: "Numbers for Prometheus",
         example: None,
         parameters: &[],
+        replies: &[Reply::text("text/plain; version=0.0.4; charset=utf-8")],
         handler: || get(metrics::page),
+    },
+    Route {
+        path: "/openapi.json",
+        method: "GET",
+        access: Access::Open,
+        summary: "This description: OpenAPI 3.1",
+        example: None,
+        parameters: &[],
+        replies: &[Reply::json(schema::<documents::Document>)],
+        handler: || get(documents::openapi),
+    },
+    Route {
+        path: "/docs/api",
+        method: "GET",
+        access: Access::Open,
+        summary: "The same as a page to read",
+        example: None,
+        parameters: &[],
+        replies: &[Reply::text("text/html; charset=utf-8")],
+        handler: || get(documents::page),
     },
 ];
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_accounts::{Caller, KeyScope};
 use tokenmill_inference::ModelCard;
@@ -14,15 +15,19 @@ use crate::admission::check_scope;
 use crate::catalogue::Offer;
 use crate::error::ApiError;
 
-#[derive(Serialize)]
+/// The models that are served and that the caller may ask.
+#[derive(Serialize, JsonSchema)]
 pub(super) struct ModelList {
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
     data: Vec<Model>,
 }
 
-#[derive(Serialize)]
+/// A model that is served.
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Model {
     id: String,
+    #[schemars(extend("const" = "model"))]
     object: &'static str,
     created: u64,
     owned_by: String,

@@ -10,12 +10,19 @@ use axum::response::Response;
 
 use crate::error::ApiError;
 use crate::generate::Call;
-use events::EventFrames;
+use crate::openapi::{Reply, schema};
+use events::{EventFrames, Numbered};
 use items::OutputItem;
 use request::{Names, ResponsesRequest};
 use response::{Asked, ResponseBody};
 
 pub(super) use request::PARAMETERS;
+
+/// What comes back.
+pub(super) const REPLIES: &[Reply] = &[
+    Reply::json(schema::<ResponseBody>),
+    Reply::events(schema::<Numbered<'static>>, ", each with its name and number"),
+];
 
 /// Answers one request.
 pub(super) async fn create(call: Call) -> Result<Response, ApiError> {

@@ -2,6 +2,7 @@
 //! Nothing is charged.
 
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_inference::{AnswerForm, Draft, Prompt};
 
@@ -80,8 +81,9 @@ const TOKENS: Group = &[Parameter {
     refused: r#"["x", [-1], ["1"]]"#,
 }];
 
-#[derive(Serialize)]
-struct Tokenized {
+/// The tokens of a prompt.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Tokenized {
     count: usize,
     /// Tokens that fit, prompt and answer together.
     max_model_len: u64,
@@ -91,8 +93,8 @@ struct Tokenized {
 }
 
 /// A text of a prompt.
-#[derive(Serialize)]
-struct PromptText {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PromptText {
     prompt: String,
 }
 

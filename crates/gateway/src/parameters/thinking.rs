@@ -31,6 +31,16 @@ pub(crate) const ROWS: Group = &[
         refused: r#"[-1, 1.5, "x"]"#,
     },
     Parameter {
+        name: "thinking_token_budget",
+        origin: Origin::Vllm,
+        rule: Rule::Applied,
+        schema: r#"{"type":"integer","minimum":0,"maximum":4294967295}"#,
+        about: "vLLM's name of `max_reasoning_tokens`; both may be given when they agree",
+        default: "",
+        taken: "[0, 100]",
+        refused: r#"[-1, 1.5, "x"]"#,
+    },
+    Parameter {
         name: "chat_template_kwargs",
         origin: Origin::Vllm,
         rule: Rule::Applied,
@@ -45,11 +55,28 @@ pub(crate) const ROWS: Group = &[
 /// Reads the group; gives the template's variables.
 pub(crate) fn read(fields: &mut Fields, form: &mut AnswerForm) -> Result<Map<String, Value>, ApiError> {
     form.effort = fields.optional("reasoning_effort", effort)?;
-    form.max_thinking_tokens = fields.optional("max_reasoning_tokens", |value, path| {
-        value.integer(path, 0, u32::MAX)
-    })?;
+    form.max_thinking_tokens = bound(fields)?;
     let variables = fields.optional("chat_template_kwargs", object)?;
     Ok(variables.unwrap_or_default())
+}
+
+fn bound(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
+    let names = ["max_reasoning_tokens", "thinking_token_budget"];
+    let [own, other] =
+        names.map(|name| fields.optional(name, |value, path| value.integer(path, 0, u32::MAX)));
+    match (own?, other?) {
+        (Some(own), Some(other)) if own != other => {
+            let message = format!(
+                "'thinking_token_budget' is {other} and 'max_reasoning_tokens' is {own}; give one, or the same in both"
+            );
+            Err(ApiError::parameter(
+                "invalid_value",
+                "thinking_token_budget",
+                message,
+            ))
+        }
+        (own, other) => Ok(own.or(other)),
+    }
 }
 
 /// A level by its name.

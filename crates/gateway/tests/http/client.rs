@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::contract;
+
 /// A response, its body put together.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -17,6 +19,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// What came over a connection, to its end.
+    pub(crate) fn read(bytes: &[u8]) -> Reply {
+        read_reply(bytes)
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
@@ -144,7 +151,9 @@ impl Call {
         let mut bytes = Vec::new();
         // A server that refuses early may close before it has read everything; what it said still counts.
         let _ = self.open(to).await.read_to_end(&mut bytes).await;
-        read_reply(&bytes)
+        let reply = read_reply(&bytes);
+        contract::check(&self.method, &self.path, &reply);
+        reply
     }
 
     /// Sends it and leaves the answer to be read.

@@ -3,6 +3,7 @@
 
 mod client;
 mod completions;
+mod contract;
 mod doors;
 mod local_model;
 mod scripted;
@@ -17,7 +18,13 @@ mod local;
 mod messages;
 mod money;
 mod parameters;
+mod random_bodies;
 mod refusals;
 mod responses;
 mod routes;
 mod storm;
+mod streams;
+
+/// Counts what this process holds.
+#[global_allocator]
+static MEMORY: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;

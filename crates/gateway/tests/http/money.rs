@@ -419,7 +419,7 @@ async fn management_needs_its_scope_and_an_operator() {
         let path = path
             .replace("{project}", "inference")
             .replace("{person}", "nobody");
-        let method = route.methods.split(", ").next().expect("one");
+        let method = route.operations[0].method;
         let call = Call::new(method, &path)
             .header("content-type", "application/json")
             .body("{}");

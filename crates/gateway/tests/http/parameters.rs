@@ -103,3 +103,31 @@ fn the_rows_are_well_formed() {
         }
     }
 }
+
+/// What `ChatCompletionRequest` of vLLM knows (`vllm/entrypoints/openai/chat_completion/protocol.py`, 2026), and some that
+/// it knew before. OpenAI's are held against the official package by `tests/sdk/python/test_parameters.py`.
+const VLLM: &str = "messages model frequency_penalty logit_bias logprobs top_logprobs max_tokens max_completion_tokens n \
+    presence_penalty response_format seed stop stream stream_options temperature top_p tools tool_choice reasoning_effort \
+    thinking_token_budget include_reasoning parallel_tool_calls user use_beam_search top_k min_p repetition_penalty \
+    watermarking length_penalty stop_token_ids include_stop_str_in_output ignore_eos min_tokens skip_special_tokens \
+    spaces_between_special_tokens truncate_prompt_tokens truncation_side prompt_logprobs logprob_token_ids \
+    allowed_token_ids bad_words echo add_generation_prompt continue_final_message add_special_tokens documents \
+    chat_template chat_template_kwargs media_io_kwargs mm_processor_kwargs structured_outputs priority request_id \
+    session_id return_tokens_as_token_ids return_token_ids routed_experts_prompt_start return_token_offsets \
+    return_prompt_text return_mm_kwargs cache_salt kv_transfer_params ec_transfer_params vllm_xargs \
+    repetition_detection stream_interval best_of detokenize guided_json guided_regex guided_choice guided_grammar \
+    guided_decoding_backend guided_whitespace_pattern structural_tag logits_processors";
+
+#[test]
+fn every_parameter_of_vllm_has_a_row() {
+    let chat = ROUTES
+        .iter()
+        .find(|route| route.path == crate::server::CHAT)
+        .expect("chat");
+    let has_row = |name: &str| {
+        let mut rows = chat.parameters.iter().flat_map(|group| group.iter());
+        rows.any(|row| row.name == name)
+    };
+    let missing: Vec<&str> = VLLM.split_whitespace().filter(|name| !has_row(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -1,5 +1,6 @@
 //! OpenAI's `chat.completion` and `chat.completion.chunk`, field by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
 
@@ -16,9 +17,11 @@ pub(super) struct AnswerHead {
 }
 
 /// The unstreamed answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatCompletion")]
 pub(super) struct Completion {
     id: String,
+    #[schemars(extend("const" = "chat.completion"))]
     object: &'static str,
     created: u64,
     model: String,
@@ -27,15 +30,16 @@ pub(super) struct Completion {
     system_fingerprint: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct CompletionChoice {
     index: usize,
     message: AssistantMessage,
     logprobs: Option<Logprobs>,
+    #[schemars(extend("enum" = ["stop", "length", "tool_calls"]))]
     finish_reason: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AssistantMessage {
     role: &'static str,
     /// `null` where the model called functions and said nothing.
@@ -46,7 +50,7 @@ struct AssistantMessage {
     tool_calls: Vec<WholeCall>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WholeCall {
     id: String,
     #[serde(rename = "type")]
@@ -54,7 +58,7 @@ struct WholeCall {
     function: WholeFunction,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WholeFunction {
     name: String,
     arguments: String,
@@ -113,9 +117,11 @@ impl Completion {
 }
 
 /// One event of a streamed answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatCompletionChunk")]
 pub(super) struct Chunk<'a> {
     id: &'a str,
+    #[schemars(extend("const" = "chat.completion.chunk"))]
     object: &'static str,
     created: u64,
     model: &'a str,
@@ -126,15 +132,16 @@ pub(super) struct Chunk<'a> {
     usage: Option<Option<CompletionUsage>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ChunkChoice<'a> {
     index: u32,
     delta: Delta<'a>,
     logprobs: Option<Logprobs>,
+    #[schemars(extend("enum" = ["stop", "length", "tool_calls", null]))]
     finish_reason: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Delta<'a> {
     Role {
@@ -156,7 +163,7 @@ enum Delta<'a> {
 }
 
 /// More of one call; what names it is in its first only.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct CallDelta<'a> {
     index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +173,7 @@ struct CallDelta<'a> {
     function: FunctionDelta<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct FunctionDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -256,7 +263,7 @@ impl<'a> Chunk<'a> {
 }
 
 /// How likely each token of the content was.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Logprobs {
     content: Vec<ContentLogprob>,
     refusal: (),

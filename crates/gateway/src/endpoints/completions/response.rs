@@ -1,5 +1,6 @@
 //! OpenAI's `text_completion`, field by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokenmill_inference::{FinishReason, TokenLogprob, Usage};
@@ -16,9 +17,11 @@ pub(super) struct Head {
 }
 
 /// An answer, or a piece of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TextCompletion")]
 pub(super) struct Completion {
     id: String,
+    #[schemars(extend("const" = "text_completion"))]
     object: &'static str,
     created: u64,
     model: String,
@@ -29,7 +32,7 @@ pub(super) struct Completion {
     usage: Option<Option<CompletionUsage>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TextChoice {
     index: usize,
     text: String,
@@ -96,7 +99,8 @@ impl TextChoice {
 }
 
 /// How likely each token was: lists side by side.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TextLogprobs")]
 pub(super) struct Logprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<f32>,

@@ -2,13 +2,82 @@
 //! is doing.
 
 use axum::extract::Path;
+use axum::routing::{get, post};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokenmill_accounts::{KeyScope, MembershipInfo, SavedInfo, SavedKind, Stage, Team};
 
-use super::{Answer, Managing, Parts, done, failed, list, named, ok, refused};
+use super::money::ShownCap;
+use super::{Answer, DONE, List, Managing, Operation, Parts, done, failed, list, named, ok, refused};
 use crate::admission::check_scope;
 use crate::error::ApiError;
+use crate::openapi::{Reply, schema};
+
+/// Objects whose fields are the console's own business, and change with it.
+const OBJECT: &[Reply] = &[Reply::json(schema::<serde_json::Map<String, Value>>)];
+const OBJECTS: &[Reply] = &[Reply::json(schema::<List<serde_json::Map<String, Value>>>)];
+
+pub(super) const ME: &[Operation] = &[Operation::new(
+    "GET",
+    "Who asks, with their teams and projects",
+    OBJECT,
+    || get(me),
+)];
+
+pub(super) const INVITATION: &[Operation] = &[Operation::new(
+    "POST",
+    "Make a link with which a person chooses a password for the console",
+    OBJECT,
+    || post(invite),
+)];
+
+pub(super) const TEAM_MODELS: &[Operation] = &[Operation::new(
+    "GET",
+    "The models that a team may ask, with prices, stages and dates",
+    OBJECTS,
+    || get(models),
+)];
+
+pub(super) const TEAM_CAPS: &[Operation] = &[Operation::new(
+    "GET",
+    "The spending caps that hold for a team, and what is spent of them",
+    &[Reply::json(schema::<List<ShownCap>>)],
+    || get(team_caps),
+)];
+
+pub(super) const SAVED: &[Operation] = &[
+    Operation::new(
+        "GET",
+        "Prompts, presets and shared chats that a team keeps",
+        OBJECTS,
+        || get(saved),
+    )
+    .asking(schema::<WhichSaved>),
+    Operation::new("POST", "Keep one more, or a version of one", OBJECT, || {
+        post(save)
+    })
+    .with(schema::<NewSaved>),
+];
+
+pub(super) const SAVED_ONE: &[Operation] = &[
+    Operation::new("GET", "One of the things that a team keeps", OBJECT, || {
+        get(saved_body)
+    }),
+    Operation::new(
+        "DELETE",
+        "Delete one of the things that a team keeps",
+        DONE,
+        || axum::routing::delete(delete_saved),
+    ),
+];
+
+pub(super) const OPERATIONS: &[Operation] = &[Operation::new(
+    "GET",
+    "Engines, queues, pages, memory and the last requests",
+    OBJECT,
+    || get(operations),
+)];
 
 pub(super) async fn me(managing: Managing) -> Answer {
     check_scope(&managing.caller, KeyScope::Admin)?;
@@ -127,7 +196,8 @@ async fn own_team(managing: &Managing, name: &str) -> Result<Team, ApiError> {
     })
 }
 
-#[derive(Deserialize)]
+/// Which kind of things that a team keeps.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhichSaved {
     kind: String,
@@ -141,7 +211,8 @@ pub(super) async fn saved(Path(team): Parts<String>, managing: Managing) -> Answ
     ok(list(saved.iter().map(shown)))
 }
 
-#[derive(Deserialize)]
+/// A thing to keep.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSaved {
     kind: String,

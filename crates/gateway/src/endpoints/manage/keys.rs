@@ -3,30 +3,107 @@
 use std::time::Duration;
 
 use axum::extract::Path;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::routing::{delete, get, post};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokenmill_accounts::{KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp};
 
-use super::{Answer, Managing, Parts, failed, list as listed, named, ok, refused_key};
+use super::{Answer, List, Managing, Operation, Parts, failed, list as listed, named, ok, refused_key};
 use crate::admission::check_scope;
 use crate::error::ApiError;
+use crate::openapi::{Reply, schema};
+
+pub(super) const KEYS: &[Operation] = &[
+    Operation::new(
+        "GET",
+        "List the caller's keys; for an operator, everybody's",
+        &[Reply::json(schema::<List<ShownKey>>)],
+        || get(list),
+    ),
+    Operation::new("POST", "Make a key", &[Reply::json(schema::<MadeKey>)], || {
+        post(create)
+    })
+    .with(schema::<NewKey>),
+];
+
+pub(super) const KEY: &[Operation] = &[Operation::new(
+    "DELETE",
+    "Revoke a key",
+    &[Reply::json(schema::<ShownKey>)],
+    || delete(revoke),
+)
+.asking(schema::<Revocation>)];
+
+pub(super) const ROTATE: &[Operation] = &[Operation::new(
+    "POST",
+    "Give a key a new secret; the old one works on for a while",
+    &[Reply::json(schema::<Rotated>)],
+    || post(rotate),
+)
+.with(schema::<Rotation>)];
 
 /// The longest overlap of two secrets, and what it is where nothing is said.
 const MAX_OVERLAP_S: u64 = 30 * 86_400;
 const OVERLAP_S: u64 = 86_400;
 
-fn shown(key: &KeyInfo) -> Value {
-    let scopes: Vec<_> = key.terms.scopes.iter().map(|scope| scope.name()).collect();
+/// A key, without its secret.
+#[derive(Serialize, JsonSchema)]
+struct ShownKey {
+    id: String,
+    name: String,
+    person: String,
+    /// The end of its secret.
+    last_four: String,
+    scopes: Vec<&'static str>,
+    /// The only models that it may ask; `null` is all.
+    allowed_models: Option<Vec<String>>,
+    /// The only networks that it may come from; `null` is all.
+    allowed_networks: Option<Vec<String>>,
+    requests_per_minute: Option<u32>,
+    tokens_per_minute: Option<u32>,
+    /// Seconds since 1970, as the others.
+    created_at: i64,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    /// Whether it is the console's own, of somebody who has signed in.
+    console: bool,
+}
+
+/// A key that was made.
+#[derive(Serialize, JsonSchema)]
+struct MadeKey {
+    #[serde(flatten)]
+    info: ShownKey,
+    /// Its secret, which is not shown again.
+    key: String,
+}
+
+/// A key with a new secret.
+#[derive(Serialize, JsonSchema)]
+struct Rotated {
+    id: String,
+    /// The secret, which is not shown again.
+    key: String,
+    old_secret_works_for_s: u64,
+}
+
+fn shown(key: &KeyInfo) -> ShownKey {
     let networks = key.terms.allowed_networks.as_ref();
-    json!({
-        "id": key.id, "name": key.name, "person": key.person, "last_four": key.last_four,
-        "scopes": scopes, "allowed_models": key.terms.allowed_models,
-        "allowed_networks": networks.map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        "requests_per_minute": key.terms.rates.requests_per_minute,
-        "tokens_per_minute": key.terms.rates.tokens_per_minute,
-        "created_at": key.created_at.as_secs(), "expires_at": key.expires_at.map(Timestamp::as_secs),
-        "revoked_at": key.revoked_at.map(Timestamp::as_secs), "console": key.is_console,
-    })
+    ShownKey {
+        id: key.id.clone(),
+        name: key.name.clone(),
+        person: key.person.clone(),
+        last_four: key.last_four.clone(),
+        scopes: key.terms.scopes.iter().map(|scope| scope.name()).collect(),
+        allowed_models: key.terms.allowed_models.clone(),
+        allowed_networks: networks.map(|list| list.iter().map(ToString::to_string).collect()),
+        requests_per_minute: key.terms.rates.requests_per_minute,
+        tokens_per_minute: key.terms.rates.tokens_per_minute,
+        created_at: key.created_at.as_secs(),
+        expires_at: key.expires_at.map(Timestamp::as_secs),
+        revoked_at: key.revoked_at.map(Timestamp::as_secs),
+        console: key.is_console,
+    }
 }
 
 pub(super) async fn list(managing: Managing) -> Answer {
@@ -36,7 +113,8 @@ pub(super) async fn list(managing: Managing) -> Answer {
     ok(listed(keys.iter().filter(is_seen).map(shown)))
 }
 
-#[derive(Deserialize)]
+/// A key to make.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
     name: String,
@@ -69,9 +147,10 @@ pub(super) async fn create(managing: Managing) -> Answer {
     };
     let created = app.accounts.create_key(&actor, &request).await;
     let created = created.map_err(refused_key)?;
-    let mut answer = shown(&created.info);
-    answer["key"] = json!(created.secret.expose());
-    ok(answer)
+    ok(MadeKey {
+        info: shown(&created.info),
+        key: created.secret.expose().to_owned(),
+    })
 }
 
 fn terms(body: NewKey) -> Result<KeyTerms, ApiError> {
@@ -109,9 +188,11 @@ async fn check_own(managing: &Managing, id: &str) -> Result<(), ApiError> {
     Err(ApiError::not_found("There is no key of yours with this id"))
 }
 
-#[derive(Deserialize)]
+/// How a key is revoked.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revocation {
+    /// Whether its running streams end, too.
     #[serde(default)]
     cut_streams: bool,
 }
@@ -124,7 +205,8 @@ pub(super) async fn revoke(Path(id): Parts<String>, managing: Managing) -> Answe
     ok(shown(&revoked.await.map_err(refused_key)?))
 }
 
-#[derive(Deserialize)]
+/// How a key gets a new secret.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// For so long the old secret goes on to work.
@@ -143,5 +225,9 @@ pub(super) async fn rotate(Path(id): Parts<String>, managing: Managing) -> Answe
         .accounts
         .rotate_key(&actor, &id, Duration::from_secs(overlap_s));
     let secret = rotated.await.map_err(refused_key)?;
-    ok(json!({"id": id, "key": secret.expose(), "old_secret_works_for_s": overlap_s}))
+    ok(Rotated {
+        id,
+        key: secret.expose().to_owned(),
+        old_secret_works_for_s: overlap_s,
+    })
 }

@@ -15,15 +15,17 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Path, Request};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::MethodRouter;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use tokenmill_accounts::{Caller, KeyError, KeyScope, ManageError, Nanos, StoreError, Timestamp};
 
 use crate::App;
 use crate::admission::{check_scope, presented_key};
 use crate::body::read_json;
 use crate::error::ApiError;
+use crate::openapi::{Reply, Shape};
 
 /// Bytes of a body.
 const MAX_BODY_BYTES: usize = 256 << 10;
@@ -32,152 +34,153 @@ const MAX_BODY_BYTES: usize = 256 << 10;
 pub struct ManageRoute {
     /// In axum's notation.
     pub path: &'static str,
-    /// The methods that it takes.
-    pub methods: &'static str,
+    /// What can be done there.
+    pub operations: &'static [Operation],
+}
+
+/// What one method of a path does.
+pub struct Operation {
+    /// The method.
+    pub method: &'static str,
     /// What it is for, in a line.
     pub summary: &'static str,
+    /// The type that the question after the path is read into.
+    pub(crate) query: Option<Shape>,
+    /// The type that the body is read into.
+    pub(crate) body: Option<Shape>,
+    /// What comes back where all is well.
+    pub(crate) replies: &'static [Reply],
     pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
 }
+
+impl Operation {
+    const fn new(
+        method: &'static str,
+        summary: &'static str,
+        replies: &'static [Reply],
+        handler: fn() -> MethodRouter<Arc<App>>,
+    ) -> Operation {
+        Operation {
+            method,
+            summary,
+            query: None,
+            body: None,
+            replies,
+            handler,
+        }
+    }
+
+    const fn asking(self, query: Shape) -> Operation {
+        Operation {
+            query: Some(query),
+            ..self
+        }
+    }
+
+    const fn with(self, body: Shape) -> Operation {
+        Operation {
+            body: Some(body),
+            ..self
+        }
+    }
+}
+
+/// The reply of what has nothing to say.
+const DONE: &[Reply] = &[Reply::nothing()];
 
 /// Every path of the management API.
 pub const MANAGE_ROUTES: &[ManageRoute] = &[
     ManageRoute {
         path: "/api/v1/me",
-        methods: "GET",
-        summary: "Who asks, with their teams and projects",
-        handler: || get(console::me),
+        operations: console::ME,
     },
     ManageRoute {
         path: "/api/v1/teams",
-        methods: "GET, POST",
-        summary: "List teams; make one",
-        handler: || get(teams::list).post(teams::create),
+        operations: teams::TEAMS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}",
-        methods: "PUT",
-        summary: "Change a team: tier, whether it is enabled, the models that it may ask",
-        handler: || put(teams::change),
+        operations: teams::TEAM,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/members",
-        methods: "GET",
-        summary: "List a team's people",
-        handler: || get(teams::members),
+        operations: teams::MEMBERS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/members/{person}",
-        methods: "PUT, DELETE",
-        summary: "Put a person into a team with a role; take them out",
-        handler: || put(teams::add_member).delete(teams::remove_member),
+        operations: teams::MEMBER,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/members/{person}/invitation",
-        methods: "POST",
-        summary: "Make a link with which a person chooses a password for the console",
-        handler: || post(console::invite),
+        operations: console::INVITATION,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/models",
-        methods: "GET",
-        summary: "The models that a team may ask, with prices, stages and dates",
-        handler: || get(console::models),
+        operations: console::TEAM_MODELS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/caps",
-        methods: "GET",
-        summary: "The spending caps that hold for a team, and what is spent of them",
-        handler: || get(console::team_caps),
+        operations: console::TEAM_CAPS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/saved",
-        methods: "GET, POST",
-        summary: "Prompts, presets and shared chats that a team keeps; keep one more, or a version of one",
-        handler: || get(console::saved).post(console::save),
+        operations: console::SAVED,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/saved/{id}",
-        methods: "GET, DELETE",
-        summary: "One of the things that a team keeps; delete it",
-        handler: || get(console::saved_body).delete(console::delete_saved),
+        operations: console::SAVED_ONE,
     },
     ManageRoute {
         path: "/api/v1/operations",
-        methods: "GET",
-        summary: "Engines, queues, pages, memory and the last requests",
-        handler: || get(console::operations),
+        operations: console::OPERATIONS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/projects",
-        methods: "GET, POST",
-        summary: "List a team's projects; make one",
-        handler: || get(teams::projects).post(teams::create_project),
+        operations: teams::PROJECTS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/projects/{project}/limits",
-        methods: "PUT",
-        summary: "Set all limits of a project",
-        handler: || put(teams::limit_project),
+        operations: teams::LIMITS,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/credit",
-        methods: "GET, POST",
-        summary: "A team's balance; add, grant or refund credit",
-        handler: || get(money::credit).post(money::change_credit),
+        operations: money::CREDIT,
     },
     ManageRoute {
         path: "/api/v1/teams/{team}/usage",
-        methods: "GET",
-        summary: "What a team used, by day, model, project or key; JSON or CSV",
-        handler: || get(reports::usage),
+        operations: reports::USAGE,
     },
     ManageRoute {
         path: "/api/v1/keys",
-        methods: "GET, POST",
-        summary: "List keys; make one",
-        handler: || get(keys::list).post(keys::create),
+        operations: keys::KEYS,
     },
     ManageRoute {
         path: "/api/v1/keys/{id}",
-        methods: "DELETE",
-        summary: "Revoke a key; with ?cut_streams=true end its running streams, too",
-        handler: || delete(keys::revoke),
+        operations: keys::KEY,
     },
     ManageRoute {
         path: "/api/v1/keys/{id}/rotate",
-        methods: "POST",
-        summary: "Give a key a new secret; the old one works on for a while",
-        handler: || post(keys::rotate),
+        operations: keys::ROTATE,
     },
     ManageRoute {
         path: "/api/v1/caps",
-        methods: "GET, PUT",
-        summary: "List spending caps; set one or take it away",
-        handler: || get(money::caps).put(money::set_cap),
+        operations: money::CAPS,
     },
     ManageRoute {
         path: "/api/v1/prices",
-        methods: "GET, POST",
-        summary: "List prices; add a version",
-        handler: || get(money::prices).post(money::set_price),
+        operations: money::PRICES,
     },
     ManageRoute {
         path: "/api/v1/models",
-        methods: "GET, PUT",
-        summary: "The catalogue; add a version of an entry",
-        handler: || get(reports::catalogue).put(reports::set_model),
+        operations: reports::MODELS,
     },
     ManageRoute {
         path: "/api/v1/audit",
-        methods: "GET",
-        summary: "Administrative changes, the latest first",
-        handler: || get(reports::audit),
+        operations: reports::AUDIT,
     },
     ManageRoute {
         path: "/api/v1/ledger/verify",
-        methods: "GET",
-        summary: "The proof of the ledger, computed anew",
-        handler: || get(reports::verify),
+        operations: reports::VERIFY,
     },
 ];
 
@@ -303,7 +306,7 @@ type Answer = Result<Response, ApiError>;
 /// The parts of the path.
 type Parts<T> = Path<T>;
 
-fn ok(value: Value) -> Answer {
+fn ok(value: impl Serialize) -> Answer {
     Ok(axum::Json(value).into_response())
 }
 
@@ -360,8 +363,20 @@ fn named<T>(param: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result
     })
 }
 
-fn list(data: impl Iterator<Item = Value>) -> Value {
-    json!({"object": "list", "data": data.collect::<Vec<_>>()})
+/// All of them.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "List_of_{T}")]
+struct List<T> {
+    #[schemars(extend("const" = "list"))]
+    object: &'static str,
+    data: Vec<T>,
+}
+
+fn list<T>(data: impl Iterator<Item = T>) -> List<T> {
+    List {
+        object: "list",
+        data: data.collect(),
+    }
 }
 
 fn content_type(headers: &mut HeaderMap, value: &'static str) {

@@ -2,11 +2,108 @@
 
 use axum::extract::Path;
 use axum::response::IntoResponse;
-use serde::Deserialize;
+use axum::routing::{get, put};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokenmill_accounts::{GroupBy, KeyScope, ModelEntry, Period, Timestamp, UsageQuery, UsageRow};
+use tokenmill_accounts::{GroupBy, KeyScope, ModelEntry, Period, Stage, Timestamp, UsageQuery, UsageRow};
 
-use super::{Answer, Managing, Parts, content_type, day, done, failed, list, named, ok, refused};
+use super::{
+    Answer, DONE, List, Managing, Operation, Parts, content_type, day, done, failed, list, named, ok, refused,
+};
+use crate::openapi::{Reply, schema};
+
+pub(super) const USAGE: &[Operation] = &[Operation::new(
+    "GET",
+    "What a team used",
+    &[
+        Reply::json(schema::<List<ShownUsage>>),
+        Reply::text("text/csv; charset=utf-8"),
+    ],
+    || get(usage),
+)
+.asking(schema::<Question>)];
+
+pub(super) const MODELS: &[Operation] = &[
+    Operation::new(
+        "GET",
+        "The catalogue",
+        &[Reply::json(schema::<List<ShownModel<'static>>>)],
+        || get(catalogue),
+    ),
+    Operation::new("PUT", "Add a version of an entry of the catalogue", DONE, || {
+        put(set_model)
+    })
+    .with(schema::<ModelEntry>),
+];
+
+pub(super) const AUDIT: &[Operation] = &[Operation::new(
+    "GET",
+    "Administrative changes, the latest first",
+    &[Reply::json(schema::<List<ShownChange>>)],
+    || get(audit),
+)];
+
+pub(super) const VERIFY: &[Operation] = &[Operation::new(
+    "GET",
+    "The proof of the ledger, computed anew",
+    &[Reply::json(schema::<Proof>)],
+    || get(verify),
+)];
+
+/// What was used by one group of requests; of `day`, `model`, `project` and `key` those that were asked for.
+#[derive(JsonSchema)]
+#[allow(dead_code)] // For its schema alone: which fields there are depends on the question.
+struct ShownUsage {
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    day: Option<String>,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    requests: u64,
+    prompt_tokens: u64,
+    cached_tokens: u64,
+    completion_tokens: u64,
+    cost_usd: String,
+}
+
+/// An entry of the catalogue, and where the model is in its life today.
+#[derive(Serialize, JsonSchema)]
+struct ShownModel<'a> {
+    #[serde(flatten)]
+    #[schemars(with = "ModelEntry")]
+    entry: &'a ModelEntry,
+    stage: Stage,
+}
+
+/// An administrative change.
+#[derive(Serialize, JsonSchema)]
+struct ShownChange {
+    /// Counts up from 1.
+    seq: i64,
+    /// Seconds since 1970.
+    at: i64,
+    actor: String,
+    action: String,
+    target: String,
+    detail: Value,
+}
+
+/// What the proof of the ledger found.
+#[derive(Serialize, JsonSchema)]
+struct Proof {
+    teams: u64,
+    usage: u64,
+    entries: u64,
+    audit: u64,
+    cost_usd: String,
+    n_faults: u64,
+    /// The first hundred.
+    faults: Vec<String>,
+}
 
 const MAX_AUDIT: u32 = 1_000;
 const NUMBERS: [&str; 5] = [
@@ -17,7 +114,7 @@ const NUMBERS: [&str; 5] = [
     "cost_usd",
 ];
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
 enum Format {
     #[default]
@@ -25,12 +122,15 @@ enum Format {
     Csv,
 }
 
-#[derive(Deserialize)]
+/// What is to be told of usage.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
+    /// The first day; without it, the first of this month.
     from: Option<String>,
+    /// The day behind the last; without it, tomorrow.
     until: Option<String>,
-    /// With commas between several.
+    /// `day`, `model`, `project` or `key`, with commas between several.
     by: Option<String>,
     #[serde(default)]
     format: Format,
@@ -114,12 +214,11 @@ pub(super) async fn catalogue(managing: Managing) -> Answer {
     managing.operator()?;
     let accounts = &managing.app.accounts;
     let (catalogue, now) = (accounts.catalogue().await.map_err(failed)?, accounts.now());
-    let entry = |entry: &ModelEntry| {
-        let mut shown = json!(entry);
-        shown["stage"] = json!(entry.stage(now));
-        shown
+    let shown = |entry| ShownModel {
+        entry,
+        stage: ModelEntry::stage(entry, now),
     };
-    ok(list(catalogue.models().map(entry)))
+    ok(list(catalogue.models().map(shown)))
 }
 
 pub(super) async fn set_model(managing: Managing) -> Answer {
@@ -132,11 +231,13 @@ pub(super) async fn set_model(managing: Managing) -> Answer {
 pub(super) async fn audit(managing: Managing) -> Answer {
     managing.operator()?;
     let changes = managing.app.accounts.audit(MAX_AUDIT).await.map_err(failed)?;
-    let change = |change: &tokenmill_accounts::AuditInfo| {
-        json!({
-            "seq": change.seq, "at": change.at.as_secs(), "actor": change.actor, "action": change.action,
-            "target": change.target, "detail": serde_json::from_str::<Value>(&change.detail).unwrap_or_default(),
-        })
+    let change = |change: &tokenmill_accounts::AuditInfo| ShownChange {
+        seq: change.seq,
+        at: change.at.as_secs(),
+        actor: change.actor.clone(),
+        action: change.action.clone(),
+        target: change.target.clone(),
+        detail: serde_json::from_str(&change.detail).unwrap_or_default(),
     };
     ok(list(changes.iter().map(change)))
 }
@@ -144,8 +245,13 @@ pub(super) async fn audit(managing: Managing) -> Answer {
 pub(super) async fn verify(managing: Managing) -> Answer {
     managing.operator()?;
     let found = managing.app.accounts.verify().await.map_err(failed)?;
-    ok(json!({
-        "teams": found.n_teams, "usage": found.n_usage, "entries": found.n_entries, "audit": found.n_audit,
-        "cost_usd": found.cost.to_string(), "n_faults": found.n_faults, "faults": found.faults,
-    }))
+    ok(Proof {
+        teams: found.n_teams,
+        usage: found.n_usage,
+        entries: found.n_entries,
+        audit: found.n_audit,
+        cost_usd: found.cost.to_string(),
+        n_faults: found.n_faults,
+        faults: found.faults,
+    })
 }

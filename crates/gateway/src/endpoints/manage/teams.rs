@@ -1,13 +1,125 @@
 //! Teams, their people and projects.
 
 use axum::extract::Path;
-use serde::Deserialize;
-use serde_json::json;
+use axum::routing::{delete, get, post, put};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokenmill_accounts::{KeyScope, ProjectLimits, Rates, TeamChange, Tier};
 
-use super::{Answer, Managing, Parts, done, failed, list as listed, ok, refused};
+use super::{Answer, DONE, List, Managing, Operation, Parts, done, failed, list as listed, ok, refused};
+use crate::openapi::{Reply, schema};
 
-#[derive(Deserialize)]
+pub(super) const TEAMS: &[Operation] = &[
+    Operation::new(
+        "GET",
+        "List the teams",
+        &[Reply::json(schema::<List<ShownTeam>>)],
+        || get(list),
+    ),
+    Operation::new("POST", "Make a team", &[Reply::json(schema::<MadeTeam>)], || {
+        post(create)
+    })
+    .with(schema::<NewTeam>),
+];
+
+pub(super) const TEAM: &[Operation] = &[Operation::new(
+    "PUT",
+    "Change a team: tier, whether it is enabled, the models that it may ask",
+    DONE,
+    || put(change),
+)
+.with(schema::<ChangedTeam>)];
+
+pub(super) const MEMBERS: &[Operation] = &[Operation::new(
+    "GET",
+    "List a team's people",
+    &[Reply::json(schema::<List<ShownMember>>)],
+    || get(members),
+)];
+
+pub(super) const MEMBER: &[Operation] = &[
+    Operation::new("PUT", "Put a person into a team, with a role", DONE, || {
+        put(add_member)
+    })
+    .with(schema::<Membership>),
+    Operation::new("DELETE", "Take a person out of a team", DONE, || {
+        delete(remove_member)
+    }),
+];
+
+pub(super) const PROJECTS: &[Operation] = &[
+    Operation::new(
+        "GET",
+        "List a team's projects",
+        &[Reply::json(schema::<List<ShownProject>>)],
+        || get(projects),
+    ),
+    Operation::new(
+        "POST",
+        "Make a project",
+        &[Reply::json(schema::<MadeProject>)],
+        || post(create_project),
+    )
+    .with(schema::<NewProject>),
+];
+
+pub(super) const LIMITS: &[Operation] = &[Operation::new(
+    "PUT",
+    "Set all limits of a project; what is left out has none",
+    DONE,
+    || put(limit_project),
+)
+.with(schema::<Limits>)];
+
+/// A team.
+#[derive(Serialize, JsonSchema)]
+struct ShownTeam {
+    id: String,
+    name: String,
+    tier: Tier,
+    enabled: bool,
+    /// The only models that it may ask; `null` is all.
+    allowed_models: Option<Vec<String>>,
+    /// How many people are in it.
+    members: u64,
+    /// Seconds since 1970.
+    created_at: i64,
+}
+
+/// A team that was made.
+#[derive(Serialize, JsonSchema)]
+struct MadeTeam {
+    name: String,
+    tier: Tier,
+}
+
+/// A person in a team.
+#[derive(Serialize, JsonSchema)]
+struct ShownMember {
+    person: String,
+    role: String,
+    /// Whether they may change everything on this server.
+    operator: bool,
+}
+
+/// A project.
+#[derive(Serialize, JsonSchema)]
+struct ShownProject {
+    id: String,
+    name: String,
+    limits: ProjectLimits,
+    /// Seconds since 1970.
+    created_at: i64,
+}
+
+/// A project that was made.
+#[derive(Serialize, JsonSchema)]
+struct MadeProject {
+    name: String,
+}
+
+/// A team to make.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewTeam {
     name: String,
@@ -18,12 +130,14 @@ pub(super) struct NewTeam {
 pub(super) async fn list(managing: Managing) -> Answer {
     managing.operator()?;
     let teams = managing.app.accounts.teams().await.map_err(failed)?;
-    let team = |team: &tokenmill_accounts::TeamInfo| {
-        json!({
-            "id": team.id, "name": team.name, "tier": team.terms.tier, "enabled": !team.terms.is_disabled,
-            "allowed_models": team.terms.allowed_models, "members": team.n_members,
-            "created_at": team.created_at.as_secs(),
-        })
+    let team = |team: &tokenmill_accounts::TeamInfo| ShownTeam {
+        id: team.id.clone(),
+        name: team.name.clone(),
+        tier: team.terms.tier,
+        enabled: !team.terms.is_disabled,
+        allowed_models: team.terms.allowed_models.clone(),
+        members: team.n_members,
+        created_at: team.created_at.as_secs(),
     };
     ok(listed(teams.iter().map(team)))
 }
@@ -35,16 +149,18 @@ pub(super) async fn create(managing: Managing) -> Answer {
         .create_team(&actor, &name, tier)
         .await
         .map_err(refused)?;
-    ok(json!({"name": name, "tier": tier}))
+    ok(MadeTeam { name, tier })
 }
 
-#[derive(Deserialize)]
+/// What is to change about a team.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangedTeam {
     tier: Option<Tier>,
     enabled: Option<bool>,
     /// `null` allows all; left out changes nothing.
-    #[serde(default, with = "present")]
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<Vec<String>>")]
     allowed_models: Option<Option<Vec<String>>>,
 }
 
@@ -77,18 +193,23 @@ pub(super) async fn change(Path(team): Parts<String>, managing: Managing) -> Ans
 pub(super) async fn members(Path(team): Parts<String>, managing: Managing) -> Answer {
     managing.team_member(&team, KeyScope::Admin).await?;
     let members = managing.app.accounts.members(&team).await.map_err(refused)?;
-    let member = |member: &tokenmill_accounts::MemberInfo| json!({"person": member.person, "role": member.role, "operator": member.is_operator});
+    let member = |member: &tokenmill_accounts::MemberInfo| ShownMember {
+        person: member.person.clone(),
+        role: member.role.clone(),
+        operator: member.is_operator,
+    };
     ok(listed(members.iter().map(member)))
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Role {
     Admin,
     Member,
 }
 
-#[derive(Deserialize)]
+/// How somebody is in a team.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Membership {
     role: Role,
@@ -118,16 +239,17 @@ pub(super) async fn remove_member(
 pub(super) async fn projects(Path(team): Parts<String>, managing: Managing) -> Answer {
     managing.team_member(&team, KeyScope::Admin).await?;
     let projects = managing.app.accounts.projects(&team).await.map_err(refused)?;
-    let project = |project: &tokenmill_accounts::ProjectInfo| {
-        json!({
-            "id": project.id, "name": project.name, "limits": project.limits,
-            "created_at": project.created_at.as_secs(),
-        })
+    let project = |project: &tokenmill_accounts::ProjectInfo| ShownProject {
+        id: project.id.clone(),
+        name: project.name.clone(),
+        limits: project.limits,
+        created_at: project.created_at.as_secs(),
     };
     ok(listed(projects.iter().map(project)))
 }
 
-#[derive(Deserialize)]
+/// A project to make.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewProject {
     name: String,
@@ -138,10 +260,11 @@ pub(super) async fn create_project(Path(team): Parts<String>, managing: Managing
     let (app, actor, NewProject { name }) = managing.body().await?;
     let created = app.accounts.create_project(&actor, &team, &name).await;
     created.map_err(refused)?;
-    ok(json!({"name": name}))
+    ok(MadeProject { name })
 }
 
-#[derive(Deserialize)]
+/// What a project may do.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     concurrency: Option<u32>,

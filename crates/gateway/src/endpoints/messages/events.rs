@@ -1,5 +1,6 @@
 //! A message as it comes: blocks that begin, grow and end, one at a time.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Map;
 use tokenmill_inference::{FinishReason, Started, TokenLogprob, Usage};
@@ -9,9 +10,9 @@ use crate::error::ApiError;
 use crate::stream::{CallHead, Frames, SseBuffer};
 
 /// One event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum MessageEvent<'a> {
+pub(super) enum MessageEvent<'a> {
     MessageStart {
         message: WholeMessage,
     },
@@ -34,9 +35,9 @@ enum MessageEvent<'a> {
     MessageStop {},
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type")]
-enum BlockDelta<'a> {
+pub(super) enum BlockDelta<'a> {
     #[serde(rename = "text_delta")]
     Text { text: &'a str },
     #[serde(rename = "thinking_delta")]
@@ -47,8 +48,8 @@ enum BlockDelta<'a> {
     InputJson { partial_json: &'a str },
 }
 
-#[derive(Debug, Serialize)]
-struct StopDelta {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct StopDelta {
     stop_reason: &'static str,
     stop_sequence: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Anthropic's `message`, field by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokenmill_inference::{FinishReason, Usage};
@@ -29,10 +30,12 @@ impl Head {
 }
 
 /// A whole message, or the beginning of a streamed one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Message")]
 pub(super) struct WholeMessage {
     id: String,
     #[serde(rename = "type")]
+    #[schemars(extend("const" = "message"))]
     kind: &'static str,
     role: &'static str,
     model: String,
@@ -44,7 +47,7 @@ pub(super) struct WholeMessage {
 }
 
 /// A part of a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ContentBlock {
     /// What the model thought.
@@ -142,7 +145,7 @@ impl Ending {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct MessageUsage {
     /// Without those from the cache.
     input_tokens: u64,
@@ -157,7 +160,8 @@ pub(super) struct MessageUsage {
     output_tokens_details: Option<OutputTokensDetails>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MessageOutputTokensDetails")]
 struct OutputTokensDetails {
     thinking_tokens: u64,
 }
@@ -177,7 +181,7 @@ impl From<Usage> for MessageUsage {
 }
 
 /// How many tokens a prompt has.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TokenCount {
     pub(super) input_tokens: usize,
 }

@@ -1,5 +1,6 @@
 //! A response as it comes: numbered events about items that begin, grow and end, one at a time.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_inference::{FinishReason, Started, TokenLogprob, Usage};
 
@@ -11,15 +12,16 @@ use crate::stream::{CallHead, FoldedCall, FoldedPart, FoldedText, Frames, SseBuf
 use crate::tokens::ContentLogprob;
 
 /// One event with its number.
-#[derive(Debug, Serialize)]
-struct Numbered<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ResponseEvent")]
+pub(super) struct Numbered<'a> {
     #[serde(flatten)]
     event: ResponseEvent<'a>,
     sequence_number: u64,
 }
 
 /// Which content of which item an event is about.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 struct Place<'a> {
     item_id: &'a str,
     output_index: usize,
@@ -27,8 +29,9 @@ struct Place<'a> {
 }
 
 /// One event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type")]
+#[schemars(inline)]
 enum ResponseEvent<'a> {
     #[serde(rename = "response.created")]
     Created { response: &'a ResponseBody },

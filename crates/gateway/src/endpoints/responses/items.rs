@@ -1,5 +1,6 @@
 //! What an answer is made of: thoughts, messages and calls.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokenmill_inference::FinishReason;
 
@@ -9,7 +10,7 @@ use crate::stream::{FoldedCall, FoldedChoice, FoldedPart, FoldedText};
 use crate::tokens::ContentLogprob;
 
 /// How far an item or a response is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
     /// More may come.
@@ -23,7 +24,7 @@ pub(super) enum Status {
 }
 
 /// One item.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum OutputItem {
     /// What the model thought.
@@ -54,7 +55,7 @@ pub(super) enum OutputItem {
 }
 
 /// A part of an item's content.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ContentPart {
     /// Of a message.

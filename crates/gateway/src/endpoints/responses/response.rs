@@ -1,5 +1,6 @@
 //! OpenAI's `response`, field by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokenmill_inference::{Draft, Effort, FinishReason, Usage};
@@ -12,9 +13,10 @@ use crate::parameters::responses::tools::{echo, echo_choice};
 use crate::random_id;
 
 /// What was asked, as every object of the answer tells it back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Asked {
     id: String,
+    #[schemars(extend("const" = "response"))]
     object: &'static str,
     created_at: u64,
     model: String,
@@ -39,13 +41,13 @@ pub(super) struct Asked {
     truncation: &'static str,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 struct AskedReasoning {
     effort: Option<&'static str>,
     summary: Value,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 struct AskedText {
     format: Value,
     verbosity: &'static str,
@@ -87,7 +89,8 @@ impl Asked {
 }
 
 /// A response, as far as it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Response")]
 pub(super) struct ResponseBody {
     #[serde(flatten)]
     asked: Asked,
@@ -99,13 +102,13 @@ pub(super) struct ResponseBody {
     usage: Option<ResponseUsage>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ResponseError {
     code: &'static str,
     message: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct IncompleteDetails {
     reason: &'static str,
 }
@@ -165,7 +168,7 @@ impl ResponseBody {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ResponseUsage {
     input_tokens: u64,
     input_tokens_details: InputTokensDetails,
@@ -175,14 +178,15 @@ struct ResponseUsage {
 }
 
 /// Clients take these numbers for given: one that is not known is 0.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct InputTokensDetails {
     cached_tokens: u64,
     /// Nothing is charged for keeping prompts.
     cache_write_tokens: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ResponseOutputTokensDetails")]
 struct OutputTokensDetails {
     reasoning_tokens: u64,
 }
