@@ -2,7 +2,7 @@
 //!
 //! A row is looked at in blocks of 64 tokens. Weights are integers, so that totals do not depend on the order of
 //! adding: `weight = round(2^30 e^((logit - highest) / temperature))`, by own arithmetic over
-//! [`Lanes`](crate::simd), so that every instruction set gives the same bits, and [`weight`] is the twin.
+//! `Lanes`, so that every instruction set gives the same bits, and [`weight`] is the twin.
 //!
 //! # What was tried
 //! Rows of 151,936 logits, AVX2 (`cargo run --release -p tokenmill-engine --example sampling_speed`), on a busy machine,
