@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -211,8 +212,21 @@ def test_413_names_the_limit(site):
 
 def test_429_while_too_much_is_in_flight(site):
     narrow = site.client(project="default/narrow")
-    with Running(narrow):
-        refused(openai.RateLimitError, 429, "concurrency_limit_reached", TOO_MANY, narrow)
+
+    def crowd(_):
+        try:
+            return ask(narrow, max_tokens=1_500, extra_body={"ignore_eos": True}).choices
+        except openai.APIStatusError as error:
+            return error
+
+    # One runs and one waits; the others are too many, however fast the engine is.
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(crowd, range(8)))
+    errors = [answer for answer in answers if isinstance(answer, Exception)]
+    assert len(errors) < 8 and errors
+    for error in errors:
+        assert isinstance(error, openai.RateLimitError) and error.status_code == 429
+        assert (error.code, error.body["message"]) == ("concurrency_limit_reached", TOO_MANY)
     site.wait_for_metric("tokenmill_engine_running", 0)
     assert ask(narrow).choices
 
