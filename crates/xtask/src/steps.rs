@@ -60,7 +60,7 @@ fn clippy(root: &Path) -> Result<(), String> {
 }
 
 fn rust(root: &Path) -> Result<(), String> {
-    let python = venv(root)?;
+    let python = venv(root, &["requirements.txt"])?;
     run(cargo(root, &["test", "--workspace", "--locked"]).env("TOKENMILL_PYTHON", python))
 }
 
@@ -69,7 +69,7 @@ fn docs(root: &Path) -> Result<(), String> {
 }
 
 fn python(root: &Path) -> Result<(), String> {
-    let python = venv(root)?;
+    let python = venv(root, &["requirements.txt", "requirements-clients.txt"])?;
     let binary = binary(root)?;
     run(Command::new(python)
         .current_dir(root.join("tests/sdk/python"))
@@ -139,11 +139,14 @@ fn binary(root: &Path) -> Result<PathBuf, String> {
 }
 
 /// The interpreter of `target/venv`, made on first use and brought to the pinned packages.
-fn venv(root: &Path) -> Result<PathBuf, String> {
+fn venv(root: &Path, packages: &[&str]) -> Result<PathBuf, String> {
     let python = venv_at(&target(root).join("venv"))?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"])
-        .arg(root.join("tests/sdk/python/requirements.txt")))?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]);
+    for list in packages {
+        install.arg("-r").arg(root.join("tests/sdk/python").join(list));
+    }
+    run(&mut install)?;
     Ok(python)
 }
 

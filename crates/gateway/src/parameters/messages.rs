@@ -18,7 +18,7 @@ pub(crate) const ROWS: Group = &[Parameter {
     refused: r#"[[], {}, ["hello"], [{"role":"user"}], [{"role":"robot","content":"x"}]]"#,
 }];
 
-const MESSAGES_SCHEMA: &str = r#"{"type":"array","minItems":1,"maxItems":10000,"items":{"type":"object","required":["role"],"properties":{"role":{"enum":["system","developer","user","assistant","tool"]},"name":{"type":["string","null"]},"tool_call_id":{"type":["string","null"]},"reasoning":{"type":["string","null"]},"reasoning_content":{"type":["string","null"]},"tool_calls":{"type":["array","null"],"items":{"type":"object","required":["id","type","function"],"properties":{"id":{"type":"string"},"type":{"const":"function"},"function":{"type":"object","required":["name","arguments"],"properties":{"name":{"type":"string"},"arguments":{"type":"string"}}},"index":{"type":"integer"}}}},"content":{"anyOf":[{"type":"string"},{"type":"array","minItems":1,"items":{"type":"object","required":["type","text"],"properties":{"type":{"const":"text"},"text":{"type":"string"}},"additionalProperties":false}}]}},"additionalProperties":false}}"#;
+const MESSAGES_SCHEMA: &str = r#"{"type":"array","minItems":1,"maxItems":10000,"items":{"type":"object","required":["role"],"properties":{"role":{"enum":["system","developer","user","assistant","tool"]},"name":{"type":["string","null"]},"tool_call_id":{"type":["string","null"]},"reasoning":{"type":["string","null"]},"reasoning_content":{"type":["string","null"]},"provider_specific_fields":{"type":["object","null"]},"tool_calls":{"type":["array","null"],"items":{"type":"object","required":["id","type","function"],"properties":{"id":{"type":"string"},"type":{"const":"function"},"function":{"type":"object","required":["name","arguments"],"properties":{"name":{"type":"string"},"arguments":{"type":"string"}}},"index":{"type":"integer"}}}},"content":{"anyOf":[{"type":"string"},{"type":"array","minItems":1,"items":{"type":"object","required":["type","text"],"properties":{"type":{"const":"text"},"text":{"type":"string"}},"additionalProperties":false}}]}},"additionalProperties":false}}"#;
 
 /// What other servers know in a message. Sorted.
 const MESSAGE_NOT_SUPPORTED: &[&str] = &["annotations", "audio", "function_call", "prefix", "refusal"];
@@ -93,6 +93,10 @@ fn read_turn(role: Role, fields: &mut Fields, message: &mut Message) -> Result<(
             fields.optional("reasoning_content", word)?,
         );
         message.reasoning = new.or(old).filter(|text| !text.is_empty());
+        // LiteLLM's own notes about an answer, which it sends back with it; they change nothing.
+        fields.optional("provider_specific_fields", |value, path| {
+            value.fields(path).map(drop)
+        })?;
     }
     if role == Role::Tool {
         let path = fields.path_of("tool_call_id");
