@@ -255,8 +255,9 @@ impl Writer {
             return json!({ "schema": shape });
         };
         let about = format!("Server-sent events with JSON as their data{more}");
-        // OpenAPI 3.2 has `itemSchema` for the events of a stream; 3.1 has no word for it.
-        json!({"schema": {"type": "string", "description": about}, "x-event-schema": shape})
+        // OpenAPI 3.2 has `itemSchema` for the events of a stream; 3.1 has no word for it, and tools take the schema for that
+        // of the whole text or of an event. So it names no type.
+        json!({"schema": {"description": about}, "x-event-schema": shape})
     }
 }
 
