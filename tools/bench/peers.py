@@ -37,7 +37,10 @@ def arguments():
     parser.add_argument("--depths", default=[0, 4096], **numbers)
     parser.add_argument("--streams", default=[4, 8, 16, 32], **numbers)
     parser.add_argument("--command", default="", help="what to name in the report as the command that was run")
-    return parser.parse_args()
+    args = parser.parse_args()
+    for model in args.models:  # where a file lies is nobody's business
+        args.command = args.command.replace(str(model), model.name)
+    return args
 
 
 def output_of(command):
