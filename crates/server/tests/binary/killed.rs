@@ -51,6 +51,8 @@ struct Callers {
     key: String,
     seen: Mutex<Vec<Seen>>,
     n_running: AtomicUsize,
+    /// Answers that have begun and not ended: what a kill interrupts.
+    n_midway: AtomicUsize,
     n_failed: AtomicUsize,
     is_over: AtomicBool,
 }
@@ -79,12 +81,23 @@ impl Callers {
             n_completion: None,
             is_done: false,
         };
+        self.n_midway.fetch_add(1, Ordering::SeqCst);
         while let Some(piece) = answer.chunk() {
             for data in piece.lines().filter_map(|line| line.strip_prefix("data: ")) {
                 seen.note(data);
             }
         }
+        self.n_midway.fetch_sub(1, Ordering::SeqCst);
         self.seen.lock().expect("no panic held it").push(seen);
+    }
+
+    /// Waits until an answer is on its way, for at most two seconds. On an idle machine most answers are over so soon that a kill at
+    /// any moment would meet none.
+    fn wait_for_one_midway(&self) {
+        let end = Instant::now() + Duration::from_secs(2);
+        while self.n_midway.load(Ordering::SeqCst) == 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// Begins so many streams a second until it is told to stop.
@@ -244,6 +257,7 @@ fn a_server_that_is_killed_under_streams_loses_and_doubles_nothing() {
         key: server.key(),
         seen: Mutex::default(),
         n_running: AtomicUsize::new(0),
+        n_midway: AtomicUsize::new(0),
         n_failed: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
     });
@@ -255,6 +269,9 @@ fn a_server_that_is_killed_under_streams_loses_and_doubles_nothing() {
         std::thread::sleep(Duration::from_millis(
             500 + random.below((seconds * 100).min(8_000)),
         ));
+        if n_kills % 2 == 0 {
+            callers.wait_for_one_midway();
+        }
         server.kill();
         n_kills += 1;
         server = start();
