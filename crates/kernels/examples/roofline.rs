@@ -1,9 +1,10 @@
 //! How near the products come to what this machine can do: for each format, number of tokens and number of threads, the
 //! weights read in GB/s and the arithmetic in GOPS, and both as parts of what the same run measured as possible.
 //!
-//!     cargo run --release -p tokenmill-kernels --example roofline [-- FORMAT,.. [TOKENS,.. [THREADS,..]]]
+//!     cargo run --release -p tokenmill-kernels --example roofline [-- FORMAT,.. [TOKENS,.. [THREADS,.. [MEGABYTES]]]]
 //!
-//! Each figure is the best of many short windows, so that it means something on a machine that others use too.
+//! Weights take 160 MB, more than any cache, unless told otherwise: with 1, products show what they cost where no memory is
+//! waited for. Each figure is the best of many short windows, so that it means something on a machine that others use too.
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
@@ -19,8 +20,6 @@ use tokenmill_kernels::quant::{FORMATS, Format};
 /// Few enough for the windows to be shorter than a time slice.
 const N_ROWS: usize = 1024;
 const N_COLS: usize = 4096;
-/// More than any cache: the matrices take turns.
-const WEIGHT_BYTES: usize = 160 << 20;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -37,6 +36,8 @@ fn main() {
         .iter()
         .map(|word| word.parse().expect("a number"))
         .collect();
+    // The matrices take turns.
+    let weight_bytes = list("160")[0].parse::<usize>().expect("a number") << 20;
     let isa = Isa::from_env().unwrap_or_else(|error| panic!("{error}"));
     println!("{} on {N_ROWS} x {N_COLS} weights", isa.name());
     println!("format  threads tokens      us |  GB/s  of DRAM |  GOPS  of peak | pack GB/s");
@@ -57,18 +58,24 @@ fn main() {
                 .find(|format| format.name == name)
                 .expect("a name of a format");
             let peak = if format.block_len == 1 { floats } else { int8 };
-            bench_format(&pool, format, &tokens, (peaks.read_gb_s, peak));
+            bench_format(&pool, format, weight_bytes, &tokens, (peaks.read_gb_s, peak));
         }
     }
 }
 
-fn bench_format(pool: &Pool, format: &'static Format, tokens: &[usize], (bandwidth, peak): (f64, f64)) {
+fn bench_format(
+    pool: &Pool,
+    format: &'static Format,
+    weight_bytes: usize,
+    tokens: &[usize],
+    (bandwidth, peak): (f64, f64),
+) {
     let row_bytes = format.row_bytes(N_COLS).expect("whole blocks");
     // Zero bits would be as fast; bits that vary show that nothing depends on them.
     let source: Vec<u8> = (0..N_ROWS * row_bytes).map(|i| (i * 31 % 61) as u8).collect();
     let pack = || Matrix::pack(pool, format, N_ROWS, N_COLS, &source).expect("the shape fits");
     let pack_seconds = best(|_| drop(black_box(pack())));
-    let matrices: Vec<Matrix> = (0..WEIGHT_BYTES.div_ceil(source.len())).map(|_| pack()).collect();
+    let matrices: Vec<Matrix> = (0..weight_bytes.div_ceil(source.len())).map(|_| pack()).collect();
     for &n_tokens in tokens {
         let x: Vec<f32> = (0..n_tokens * N_COLS).map(|i| (i % 97) as f32 - 48.0).collect();
         let mut out = vec![0.0; n_tokens * N_ROWS];

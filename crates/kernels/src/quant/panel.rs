@@ -55,16 +55,19 @@ fn quantize_row_avx2(row: &[f32], sink: &mut impl Sink) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512dq")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
 fn quantize_row_avx512(row: &[f32], sink: &mut impl Sink) {
     quantize_steps::<Avx512>(row, sink);
 }
 
-/// How a step is rounded, given that all its numbers are finite and the largest is not tiny.
+/// Steps whose scales are worked out together: the divisions are vectors then.
+const TOGETHER: usize = 16;
+
+/// How a step is rounded.
 trait Rounding {
     /// The bits of the largest absolute number: as integers, positive floats keep their order, and infinity and NaN come last.
     fn largest_bits(x: &[f32; STEP]) -> u32;
-    /// Each number times `factor` as an integer, and [`QuantizedStep::sums`].
+    /// Each number times `factor` as an integer, and [`QuantizedStep::sums`], given that no product is larger than 127.
     fn round(x: &[f32; STEP], factor: f32) -> ([i8; STEP], [[i32; 2]; 2]);
 }
 
@@ -124,23 +127,30 @@ impl Rounding for Avx512 {
     #[inline(always)]
     fn round(x: &[f32; STEP], factor: f32) -> ([i8; STEP], [[i32; 2]; 2]) {
         use std::arch::x86_64::*;
-        const FIRST_TWO: __mmask16 = 0x3333;
+        const FIRST: i32 = 1;
+        const SECOND: i32 = 1 << 16;
         let (mut bytes, mut sums) = ([0; STEP], [[0; 2]; 2]);
-        for (half, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: AVX-512 is there, see the type; each half of the arrays has 16 elements. The conversion rounds halves
-            // to even, as nothing in this program changes.
-            unsafe {
-                let x = _mm512_loadu_ps(x[16 * half..].as_ptr());
-                let rounded = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(factor)));
-                _mm_storeu_si128(
-                    bytes[16 * half..].as_mut_ptr().cast(),
-                    _mm512_cvtepi32_epi8(rounded),
-                );
-                *sums = [
-                    _mm512_mask_reduce_add_epi32(FIRST_TWO, rounded),
-                    _mm512_mask_reduce_add_epi32(!FIRST_TWO, rounded),
-                ];
-            }
+        // SAFETY: AVX-512 is there, see the type; the arrays have 32 numbers, 32 bytes and twice two sums. The conversion
+        // rounds halves to even, as nothing in this program changes.
+        unsafe {
+            let factor = _mm512_set1_ps(factor);
+            let half = |x: &[f32]| {
+                let x = _mm512_mul_ps(_mm512_loadu_ps(x.as_ptr()), factor);
+                _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x))
+            };
+            let all = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(half(&x[..16])), half(&x[16..]));
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), all);
+            // Of each word the first two and the last two bytes side by side, then each kind added up within its half.
+            let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), all);
+            let first_two = _mm256_madd_epi16(pairs, _mm256_set1_epi32(FIRST));
+            let last_two = _mm256_madd_epi16(pairs, _mm256_set1_epi32(SECOND));
+            let by_kind = _mm256_hadd_epi32(first_two, last_two);
+            let by_kind = _mm256_hadd_epi32(by_kind, by_kind);
+            _mm_storel_epi64(sums[0].as_mut_ptr().cast(), _mm256_castsi256_si128(by_kind));
+            _mm_storel_epi64(
+                sums[1].as_mut_ptr().cast(),
+                _mm256_extracti128_si256::<1>(by_kind),
+            );
         }
         (bytes, sums)
     }
@@ -149,39 +159,45 @@ impl Rounding for Avx512 {
 #[inline(always)]
 fn quantize_steps<R: Rounding>(row: &[f32], sink: &mut impl Sink) {
     let (steps, rest) = row.as_chunks::<STEP>();
-    for (step, x) in steps.iter().enumerate() {
-        sink.take(step, &quantize_step::<R>(x));
+    for (group, steps) in steps.chunks(TOGETHER).enumerate() {
+        quantize_together::<R>(steps, group * TOGETHER, sink);
     }
     if !rest.is_empty() {
         let mut x = [0.0; STEP];
         x[..rest.len()].copy_from_slice(rest);
-        sink.take(steps.len(), &quantize_step::<R>(&x));
+        quantize_together::<R>(&[x], steps.len(), sink);
     }
 }
 
+/// Up to [`TOGETHER`] steps, the first of which is number `first` of its row.
 #[inline(always)]
-fn quantize_step<R: Rounding>(x: &[f32; STEP]) -> QuantizedStep {
-    let largest_bits = R::largest_bits(x);
-    let largest = f32::from_bits(largest_bits);
-    if largest_bits >= INFINITY_BITS {
-        return QuantizedStep {
-            bytes: [0; STEP],
-            scale: f32::NAN,
-            sums: [[0; 2]; 2],
-        };
+fn quantize_together<R: Rounding>(steps: &[[f32; STEP]], first: usize, sink: &mut impl Sink) {
+    let mut largest = [0; TOGETHER];
+    for (largest, x) in largest.iter_mut().zip(steps) {
+        *largest = R::largest_bits(x);
     }
-    if largest < LEAST {
-        return QuantizedStep {
-            bytes: [0; STEP],
-            scale: 0.0,
-            sums: [[0; 2]; 2],
-        };
+    // What numbers are multiplied with, 0 if they are not to be, and what a unit is worth.
+    let (mut factors, mut scales) = ([0.0; TOGETHER], [0.0; TOGETHER]);
+    for i in 0..TOGETHER {
+        let value = f32::from_bits(largest[i]);
+        let is_finite = largest[i] < INFINITY_BITS;
+        let is_tiny = value < LEAST;
+        factors[i] = if is_finite && !is_tiny { 127.0 / value } else { 0.0 };
+        let scale = if is_tiny { 0.0 } else { value / 127.0 };
+        scales[i] = if is_finite { scale } else { f32::NAN };
     }
-    let (bytes, sums) = R::round(x, 127.0 / largest);
-    QuantizedStep {
-        bytes,
-        scale: largest / 127.0,
-        sums,
+    for (i, x) in steps.iter().enumerate() {
+        let (bytes, sums) = if factors[i] == 0.0 {
+            ([0; STEP], [[0; 2]; 2])
+        } else {
+            R::round(x, factors[i])
+        };
+        let quantized = QuantizedStep {
+            bytes,
+            scale: scales[i],
+            sums,
+        };
+        sink.take(first + i, &quantized);
     }
 }
 
@@ -219,8 +235,9 @@ impl Sink for Column<'_, '_> {
         let at = step * columns + column;
         if !panel.words.is_empty() {
             let cells = &mut panel.words[step * WORDS * columns + column..][..(WORDS - 1) * columns + 1];
-            for (i, word) in quantized.bytes.as_chunks::<4>().0.iter().enumerate() {
-                cells[i * columns] = i32::from_le_bytes(word.map(i8::cast_unsigned));
+            let words = quantized.bytes.as_chunks::<4>().0;
+            for (cell, word) in cells.iter_mut().step_by(columns).zip(words) {
+                *cell = i32::from_le_bytes(word.map(i8::cast_unsigned));
             }
         }
         if !panel.pairs.is_empty() {
