@@ -4,6 +4,11 @@
 //! for the time between tokens says, by what earlier passes took: so much of the prompts is read as fits. While nobody
 //! does, only the budget of rows bounds it.
 //!
+//! Where several tenants come and go, the next may come at any moment, and waits for the pass that is under way. So passes
+//! are short then, a part of the target, as far as that costs little: those who generate take turns, all but each tenant's
+//! oldest. While a prompt is read whose tenant has had less than others, these others' prompts wait, and of their
+//! generating sequences all but the oldest.
+//!
 //! A sequence takes pages only from those of lower priority and from younger ones, so the oldest of the highest priority
 //! always gets on. Generating sequences get their one row first; prompts share what is left of the budget, those of the
 //! least served tenant first. A tenant that has no place gets one of whoever has most. Sequences whose owner has no
@@ -11,9 +16,10 @@
 
 use crate::cost::{StepCosts, Work};
 use crate::draft::expected_gain;
-use crate::fairness::Tenant;
+use crate::fairness::{HEAD_START, Tenant};
 use crate::sequence::{SequenceId, pages_for};
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 
 /// Rows of prompts in a step beside generating sequences while no step has been timed.
@@ -22,6 +28,14 @@ const FIRST_CHUNK: usize = 16;
 const LEAST_CHUNK: usize = 4;
 /// Beside generating sequences that miss the target alone, prompts may take as much time again.
 const LATE_FACTOR: f64 = 2.0;
+
+/// Where tenants come and go, a pass takes this part of the target for the time between tokens.
+const SHORT: f64 = 1.0 / 3.0;
+/// Rows in several passes may cost so much more than in one, for the passes to be short.
+const SPLIT_COST: f64 = 1.25;
+/// Rows that a tenant must have had less than another for that one's sequences to give way: tenants that ask all the time
+/// differ by less.
+const LEAD: u64 = HEAD_START / 4;
 
 /// Tokens a second must grow by this factor for guesses to be verified.
 pub(crate) const LEAST_GAIN: f64 = 1.03;
@@ -42,6 +56,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) limits: Limits,
     /// What steps have taken so far.
     pub(crate) costs: &'a StepCosts,
+    /// More than one tenant is there or was lately.
+    pub(crate) is_shared: bool,
     /// By age, oldest first.
     pub(crate) running: &'a [Standing],
     /// The first in the queue whose owner has room.
@@ -58,6 +74,8 @@ pub(crate) struct Standing {
     pub(crate) priority: i8,
     /// Rows that its tenant has had.
     pub(crate) n_served: u64,
+    /// Grows from step to step; of the last one that had rows for it.
+    pub(crate) last_turn: u64,
     pub(crate) n_computed: usize,
     /// Rows until its next token; 1 as a rule while generating.
     pub(crate) n_missing: usize,
@@ -119,9 +137,7 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Plan {
         {
             return Plan::Preempt(paused);
         }
-        if let Some(victim) = situation.who_yields(candidate)
-            && situation.has_place(candidate, |standing| standing.id != situation.running[victim].id)
-        {
+        if let Some(victim) = situation.who_yields(candidate) {
             return Plan::Preempt(victim);
         }
     }
@@ -154,23 +170,38 @@ impl Situation<'_> {
     /// Who gives their place to the candidate where there is none: the youngest of the lowest priority, if that is
     /// lower; else, to a tenant that runs nothing, the youngest of the tenant that runs most, if that keeps another and
     /// has been served more. Who yields comes after the candidate in the queue too, or the two would change places for
-    /// ever.
+    /// ever. `None` where the candidate would not fit even after all of these.
     fn who_yields(&self, candidate: Candidate) -> Option<usize> {
-        let lowest = (0..self.running.len()).max_by_key(|&idx| self.running[idx].rank())?;
+        let mut staying: Vec<usize> = (0..self.running.len()).collect();
+        let mut first = None;
+        while !self.has_place(candidate, |standing| {
+            staying.iter().any(|&idx| self.running[idx].id == standing.id)
+        }) {
+            let victim = self.next_to_yield(candidate, &staying)?;
+            staying.retain(|&idx| idx != victim);
+            first = first.or(Some(victim));
+        }
+        first
+    }
+
+    /// Who yields next to the candidate, of those who still stay.
+    fn next_to_yield(&self, candidate: Candidate, staying: &[usize]) -> Option<usize> {
+        let lowest = *staying.iter().max_by_key(|&&idx| self.running[idx].rank())?;
         if self.running[lowest].priority < candidate.priority {
             return Some(lowest);
         }
         let n_places = |tenant: &Tenant| {
-            self.running
-                .iter()
-                .filter(|other| other.tenant == *tenant)
-                .count()
+            let others = staying.iter().map(|&idx| &self.running[idx]);
+            others.filter(|other| other.tenant == *tenant).count()
         };
         if n_places(&candidate.tenant) > 0 {
             return None;
         }
-        (0..self.running.len())
-            .filter(|&idx| self.running[idx].priority == candidate.priority)
+        let equals = staying
+            .iter()
+            .copied()
+            .filter(|&idx| self.running[idx].priority == candidate.priority);
+        equals
             .max_by_key(|&idx| (n_places(&self.running[idx].tenant), self.running[idx].id))
             .filter(|&idx| {
                 let standing = &self.running[idx];
@@ -186,31 +217,116 @@ impl Situation<'_> {
             work: Work::default(),
             n_available: self.n_available,
         };
-        let (generating, mut prompts): (Vec<usize>, Vec<usize>) = (0..self.running.len())
+        let (mut generating, mut prompts): (Vec<usize>, Vec<usize>) = (0..self.running.len())
             .filter(|&idx| self.running[idx].readiness == Readiness::Ready)
             .partition(|&idx| self.running[idx].is_generating);
         prompts.sort_by_key(|&idx| {
             let standing = &self.running[idx];
             (Reverse(standing.priority), standing.n_served, standing.id)
         });
+        let n_generating = generating.len();
+        if self.is_shared {
+            self.take_turns(&mut generating, &prompts);
+        }
         for &idx in &generating {
             self.give(&mut shares, idx, self.running[idx].n_missing)?;
         }
-        if prompts.is_empty() {
+        if prompts.is_empty() && generating.len() == n_generating {
             self.give_drafts(&mut shares, &generating);
         }
-        let seconds = self.seconds(shares.work);
+        let seconds = self.seconds(shares.work, &prompts);
+        let first = prompts.first().copied();
         for idx in prompts {
+            let is_first_served = first.is_some_and(|first| shares.rows[first] > 0);
+            if is_first_served && self.gives_way(idx, first) {
+                continue;
+            }
             let n_rows = self.chunk(&shares, seconds, idx);
             self.give(&mut shares, idx, n_rows)?;
         }
         Ok(shares.rows)
     }
 
+    /// Leaves of those who generate as many as a short pass has time for: each tenant's oldest, then those who have
+    /// waited longest.
+    fn take_turns(&self, generating: &mut Vec<usize>, prompts: &[usize]) {
+        let mut tenants = HashSet::new();
+        let (oldest, mut others): (Vec<usize>, Vec<usize>) = generating
+            .iter()
+            .partition(|&&idx| tenants.insert(self.running[idx].tenant));
+        others.retain(|&idx| !self.gives_way(idx, prompts.first().copied()));
+        others.sort_by_key(|&idx| {
+            let standing = &self.running[idx];
+            (Reverse(standing.priority), standing.last_turn, standing.id)
+        });
+        let seconds = self.short_s() * if prompts.is_empty() { 1.0 } else { 0.5 };
+        let seconds = seconds.max(self.split_s(oldest.len() + others.len(), 1));
+        let mut work = Work::default();
+        *generating = oldest;
+        for &idx in generating.iter() {
+            work = self.work_of_turn(work, idx);
+        }
+        for idx in others {
+            work = self.work_of_turn(work, idx);
+            if self
+                .costs
+                .estimate(work)
+                .is_some_and(|estimate| estimate > seconds)
+            {
+                break;
+            }
+            generating.push(idx);
+        }
+        // Pages go to the oldest first.
+        generating.sort_unstable();
+    }
+
+    fn work_of_turn(&self, work: Work, idx: usize) -> Work {
+        let standing = &self.running[idx];
+        work.with_rows(standing.n_computed, standing.n_missing, 1)
+    }
+
+    /// Whether one sequence's tenant has had so much more than that of the first prompt that it lets that pass.
+    fn gives_way(&self, idx: usize, first_prompt: Option<usize>) -> bool {
+        let standing = &self.running[idx];
+        first_prompt.is_some_and(|first| {
+            let first = &self.running[first];
+            standing.priority <= first.priority && standing.n_served >= first.n_served + LEAD
+        })
+    }
+
+    fn short_s(&self) -> f64 {
+        self.limits.inter_token_s * SHORT
+    }
+
+    /// How long a pass must be for so many rows in passes of that length to cost little more than in one; with so many
+    /// rows of logits for each.
+    fn split_s(&self, n_rows: usize, n_logits: usize) -> f64 {
+        let seconds = |n_rows: usize| {
+            let work = Work {
+                n_rows,
+                n_logits: n_rows * n_logits,
+                n_positions: 0,
+            };
+            self.costs.estimate(work).unwrap_or(0.0)
+        };
+        let most = SPLIT_COST * seconds(n_rows) / n_rows as f64;
+        let enough = (1..n_rows).find(|&n| seconds(n) / n as f64 <= most);
+        seconds(enough.unwrap_or(n_rows))
+    }
+
     /// How long a step may take that does this work for generating sequences; `None` if it does not matter.
-    fn seconds(&self, generating: Work) -> Option<f64> {
+    fn seconds(&self, generating: Work, prompts: &[usize]) -> Option<f64> {
         let alone = self.costs.estimate(generating).unwrap_or(0.0);
-        (generating.n_rows > 0).then_some(self.limits.inter_token_s.max(LATE_FACTOR * alone))
+        let least = LATE_FACTOR * alone;
+        let target = self.limits.inter_token_s;
+        let first = prompts.first().copied();
+        let is_favoured = (0..self.running.len()).any(|idx| self.gives_way(idx, first));
+        if self.is_shared && !is_favoured {
+            let short_s = self.short_s().max(least);
+            return Some(short_s.max(self.split_s(self.limits.step_tokens, 0).min(target)));
+        }
+        (generating.n_rows > 0).then_some(target.max(least))
     }
 
     /// Rows of a prompt that fit beside what has its share already.
@@ -358,6 +474,7 @@ mod tests {
                 tenant: [0; 32],
                 priority: 0,
                 n_served: 0,
+                last_turn: 0,
                 n_computed,
                 n_missing,
                 is_generating: n_missing == 1,
@@ -377,6 +494,7 @@ mod tests {
                 inter_token_s: 0.05,
             },
             costs,
+            is_shared: false,
             running,
             next: None,
             n_available,
@@ -587,6 +705,101 @@ mod tests {
             plan(&situation(&running, &costs, 99)),
             Plan::Forward(vec![0, 10, 90])
         );
+    }
+
+    #[test]
+    fn several_yield_where_one_has_too_few_pages_and_none_where_all_have() {
+        let costs = costs();
+        for (n_pages, expected) in [(5, Some(3)), (9, None)] {
+            let mut running = running(&[(120, 1, READY); 4]);
+            running.iter_mut().for_each(|standing| standing.n_served = 4);
+            let mut asked = situation(&running, &costs, 3);
+            asked.next = Some(candidate(n_pages, 2, 0));
+            asked.limits.max_running = 9;
+            // A page each for those that stay to grow into; two come back from each that goes.
+            let planned = plan(&asked);
+            assert_eq!(
+                planned == Plan::Preempt(3),
+                expected.is_some(),
+                "{n_pages}: {planned:?}"
+            );
+        }
+    }
+
+    /// Of tenant 1, which has had much, and one prompt of tenant 2.
+    fn shared(n_generating: usize, n_prompts: usize, lead: u64) -> Vec<Standing> {
+        let mut sequences = vec![(10, 1, READY); n_generating];
+        sequences.extend(vec![(0, 90, READY); n_prompts + 1]);
+        let mut running = running(&sequences);
+        for standing in &mut running {
+            (standing.tenant, standing.n_served) = ([1; 32], lead);
+        }
+        if let Some(last) = running.last_mut() {
+            (last.tenant, last.n_served) = ([2; 32], 0);
+        }
+        running
+    }
+
+    fn rows(situation: &Situation<'_>) -> Vec<usize> {
+        match plan(situation) {
+            Plan::Forward(rows) => rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn those_who_have_had_more_give_way_to_a_prompt_but_for_their_oldest_stream() {
+        let costs = costs();
+        let standings = shared(3, 1, LEAD);
+        let mut asked = situation(&standings, &costs, 99);
+        asked.is_shared = true;
+        let favoured = rows(&asked);
+        assert!(favoured[..4] == [1, 0, 0, 0] && favoured[4] > 40, "{favoured:?}");
+        let standings = shared(3, 1, LEAD - 1);
+        asked.running = &standings;
+        let alike = rows(&asked);
+        assert!(alike[..3].contains(&1) && alike[4] < 20, "{alike:?}");
+        // Nobody else is computed while the prompt has the whole pass.
+        let standings = shared(0, 2, LEAD);
+        asked.running = &standings;
+        assert_eq!(rows(&asked), [0, 0, 90]);
+    }
+
+    #[test]
+    fn short_passes_are_had_by_turns_where_that_costs_little() {
+        let costs = costs();
+        let mut standings = running(&[(10, 1, READY); 60]);
+        for (idx, standing) in standings.iter_mut().enumerate() {
+            standing.last_turn = 60 - idx as u64;
+        }
+        let mut asked = situation(&standings, &costs, 99);
+        assert_eq!(rows(&asked), [1; 60], "one tenant has the engine to itself");
+        asked.is_shared = true;
+        let taken = rows(&asked);
+        // A third of 50 ms, at 1 ms a row and a little for each row of logits.
+        let n_rows = taken.iter().sum::<usize>();
+        assert!((8..=17).contains(&n_rows), "{taken:?}");
+        assert!(
+            taken[0] == 1 && taken[60 - n_rows + 1..] == vec![1; n_rows - 1],
+            "{taken:?}"
+        );
+        // Where few rows cost as much as many, more go together.
+        let mut flat = StepCosts::default();
+        for turn in 0..200 {
+            let n_rows = [1, 12, 60][turn % 3];
+            let (n_logits, n_positions) = (n_rows, 0);
+            flat.observe(
+                Work {
+                    n_rows,
+                    n_logits,
+                    n_positions,
+                },
+                0.5 + n_rows as f64 / 1e3,
+            );
+        }
+        asked.costs = &flat;
+        let n_rows = rows(&asked).iter().sum::<usize>();
+        assert!(n_rows >= 30, "{n_rows}");
     }
 
     #[test]

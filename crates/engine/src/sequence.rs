@@ -36,6 +36,8 @@ pub(crate) struct Sequence {
     pub(crate) cache_scope: [u8; 32],
     pub(crate) tenant: Tenant,
     pub(crate) priority: i8,
+    /// How many rows all sequences had had when it last got some.
+    pub(crate) last_turn: u64,
     pub(crate) sampling: Sampling,
     pub(crate) history: History,
     pub(crate) drafter: Drafter,
@@ -107,6 +109,7 @@ impl Sequence {
             cache_scope,
             tenant,
             priority,
+            last_turn: 0,
             sampling,
             drafter: Drafter::default(),
             guessing: Acceptance::default(),

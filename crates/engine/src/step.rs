@@ -200,6 +200,7 @@ impl Stepper {
             let situation = Situation {
                 limits: self.limits,
                 costs: &self.costs,
+                is_shared: self.served.is_shared(),
                 running: &standings,
                 next: next.map(|idx| self.candidate(&self.waiting[idx])),
                 n_available: self.prefix.n_available(),
@@ -363,6 +364,7 @@ impl Stepper {
         self.stats.tokens_prefilled += n_read as u64;
         sequence.n_computed += n_rows;
         self.served.add(&sequence.tenant, n_rows);
+        sequence.last_turn = self.served.n_rows_of_all();
     }
 
     /// Chooses from the first row of a sequence's logits, and from each next one as long as the choice was the token

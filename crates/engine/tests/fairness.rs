@@ -3,7 +3,8 @@
 mod support;
 
 use std::sync::Arc;
-use support::{Receiver, generate, options, pool, submission, untimed};
+use std::time::Duration;
+use support::{Receiver, generate, options, pool, submission};
 use tokenmill_engine::{Options, Progress, Stepper, Submission};
 use tokenmill_testkit::RecallModel;
 
@@ -22,7 +23,13 @@ impl Run {
             max_running: 4,
             ..options(model.as_ref(), 40)
         };
-        let stepper = Stepper::new(model.clone(), pool(1), &options, untimed()).expect("valid options");
+        let mut now = Duration::ZERO;
+        let stopwatch = move || {
+            now += Duration::from_millis(1);
+            now
+        };
+        let stepper =
+            Stepper::new(model.clone(), pool(1), &options, Box::new(stopwatch)).expect("valid options");
         Run {
             model,
             stepper,
@@ -82,6 +89,24 @@ fn a_light_tenant_does_not_wait_for_the_queue_of_a_heavy_one() {
     let n_steps = run.steps_until_done(&light);
     assert!(n_steps <= 15, "{n_steps} steps");
     assert_eq!(run.stepper.stats().preemptions, 1);
+    run.finish();
+}
+
+#[test]
+fn a_tenant_that_asks_now_and_then_is_read_at_once_each_time() {
+    let mut run = Run::new();
+    for _ in 0..60 {
+        run.submit(90, 100, 1, 0);
+    }
+    for _ in 0..8 {
+        for _ in 0..60 {
+            run.stepper.step();
+        }
+        // More than a step's rows, and two places' pages.
+        let light = run.submit(200, 1, 2, 0);
+        let n_steps = run.steps_until_done(&light);
+        assert!(n_steps <= 4, "{n_steps} steps");
+    }
     run.finish();
 }
 

@@ -85,6 +85,7 @@ impl Stepper {
                 tenant: sequence.tenant,
                 priority: sequence.priority,
                 n_served: self.served.n_rows(&sequence.tenant),
+                last_turn: sequence.last_turn,
                 n_computed: sequence.n_computed,
                 n_missing: sequence.n_missing(),
                 is_generating: sequence.is_generating(),

@@ -49,6 +49,8 @@ impl Random {
 struct Callers {
     address: Mutex<SocketAddr>,
     key: String,
+    /// The token of one letter.
+    letter: u64,
     seen: Mutex<Vec<Seen>>,
     n_running: AtomicUsize,
     /// Answers that have begun and not ended: what a kill interrupts.
@@ -60,8 +62,10 @@ struct Callers {
 impl Callers {
     /// Asks once and reads as far as the answer comes.
     fn ask(&self, max_tokens: u64) {
+        // The same letter over and over, so that each token is a piece of text: only those can be counted here.
         let changes = json!({
             "stream": true, "max_tokens": max_tokens, "ignore_eos": true, "stream_options": {"include_usage": true},
+            "temperature": 0, "logit_bias": {self.letter.to_string(): 100},
         });
         let body = chat_body("Tell me a joke.", &changes);
         let address = *self.address.lock().expect("no panic held it");
@@ -165,6 +169,13 @@ fn rows(data_dir: &str) -> BTreeMap<String, (String, u64)> {
     rows
 }
 
+fn letter(server: &Server) -> u64 {
+    let body = json!({"model": "tokenmill/demo", "prompt": "a"});
+    let asked = http::request(server.address, "/tokenize", Some(&server.key()), Some(&body));
+    let answer: Value = serde_json::from_str(&asked.expect("it answers").text()).expect("JSON");
+    answer["tokens"][0].as_u64().expect("a token")
+}
+
 fn prepare(data_dir: &str) {
     for command in [
         &["price", "set", "tokenmill/demo", "--input", "1", "--output", "2"][..],
@@ -186,6 +197,10 @@ fn check_rows(seen: &[Seen], rows: &BTreeMap<String, (String, u64)>) -> (usize, 
                 (status.as_str(), Some(*n_charged)),
                 ("done", seen.n_completion),
                 "{id}: a complete answer costs what it said"
+            );
+            assert_eq!(
+                *n_charged, seen.n_delivered,
+                "{id}: each token is a piece of text"
             );
         } else {
             let difference = n_charged.abs_diff(seen.n_delivered);
@@ -254,6 +269,7 @@ fn a_server_that_is_killed_under_streams_loses_and_doubles_nothing() {
     prepare(data_dir);
     let callers = Arc::new(Callers {
         address: Mutex::new(server.address),
+        letter: letter(&server),
         key: server.key(),
         seen: Mutex::default(),
         n_running: AtomicUsize::new(0),
