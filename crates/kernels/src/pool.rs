@@ -20,6 +20,10 @@ use crate::isa::Isa;
 
 /// How long to spin for the next step before sleeping: covers the serial work between the steps of a forward pass.
 const SPIN: Duration = Duration::from_micros(50);
+/// How long a worker computes before it yields its processor between two steps: sooner than the system takes it away, which
+/// would most likely be in the middle of a piece that all others then wait for. Where nobody else wants the processor, yielding
+/// takes less than a microsecond.
+const TURN: Duration = Duration::from_micros(1_000);
 /// How often to look before yielding the processor for the first time: some microseconds.
 const WATCHES: usize = 200;
 
@@ -283,7 +287,12 @@ impl Shared {
     fn work(&self, worker: usize) {
         let mut seen = 0;
         let mut spin = self.spin;
+        let mut turn = Instant::now();
         loop {
+            if turn.elapsed() > TURN {
+                thread::yield_now();
+                turn = Instant::now();
+            }
             self.workers_asleep
                 .wait_until(spin, || self.gate().step() != seen);
             if self.stop.load(Ordering::SeqCst) {
