@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(tensors) => {
             for tensor in tensors {
                 let n_elements: u64 = tensor.shape.iter().product();
-                assert_eq!(n_elements as usize * tensor.format.block_bytes, bytes[tensor.range].len());
+                assert_eq!(n_elements as usize * tensor.dtype.n_bytes(), bytes[tensor.range].len());
             }
         }
         Err(fault) => assert!(!fault.to_string().is_empty()),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test          format, lints, every test (Rust, Python SDK, Node SDK, console), docs; installs what it needs
-cargo xtask test NAME …   only these steps: fmt, clippy, rust, docs, python, node, console
+cargo xtask test NAME …   only these steps: fmt, clippy, fuzz, rust, docs, python, node, console
 cargo xtask tidy          the rules of the tree: dependency direction, file sizes, names
 cargo xtask bench peers MODEL.gguf …   compare with llama.cpp and others on the same files (--help tells the flags)";
 
