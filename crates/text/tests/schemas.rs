@@ -2,7 +2,8 @@
 //! refused by keyword and path, none hangs, and none takes more than 200 ms or 64 MB to compile.
 //!
 //! The suite is no part of this repository: `TOKENMILL_SCHEMA_SUITE` names its folder of a draft, which the source package
-//! of `jsonschema` on PyPI holds (`json/tests/draft2020-12`). Where it is not named, the test of it says so and passes.
+//! of `jsonschema` on PyPI holds (`json/tests/draft2020-12`); `cargo xtask test rust` gets it. Where it is not named, the
+//! test of it says so and passes.
 
 #![allow(clippy::print_stdout, reason = "a test says how long things took")]
 
@@ -35,11 +36,15 @@ struct Bench {
     tokenizer: Arc<Tokenizer>,
     compiler: GrammarCompiler,
     end: u32,
-    slowest_ms: f64,
-    largest_bytes: usize,
+    slowest: (f64, String),
+    largest: (usize, String),
     n_compiled: usize,
     n_walked: usize,
+    /// Invalid ones.
     n_instances: usize,
+    /// Valid ones, and of these the ones that a model may write just so.
+    n_valid: usize,
+    n_valid_allowed: usize,
 }
 
 impl Bench {
@@ -53,11 +58,13 @@ impl Bench {
             tokenizer,
             compiler,
             end,
-            slowest_ms: 0.0,
-            largest_bytes: 0,
+            slowest: (0.0, String::new()),
+            largest: (0, String::new()),
             n_compiled: 0,
             n_walked: 0,
             n_instances: 0,
+            n_valid: 0,
+            n_valid_allowed: 0,
         }
     }
 
@@ -73,8 +80,13 @@ impl Bench {
         MEMORY.reset_peak_usage();
         let compiled = rules.compile(&self.compiler);
         let (took_ms, bytes) = (thread_ms() - start, MEMORY.peak_usage() - before);
-        self.slowest_ms = self.slowest_ms.max(took_ms);
-        self.largest_bytes = self.largest_bytes.max(bytes);
+        let beginning = || schema.to_string().chars().take(120).collect();
+        if took_ms > self.slowest.0 {
+            self.slowest = (took_ms, beginning());
+        }
+        if bytes > self.largest.0 {
+            self.largest = (bytes, beginning());
+        }
         assert!(took_ms < MAX_COMPILE_MS, "{took_ms:.0} ms for {schema}");
         assert!(bytes < MAX_COMPILE_BYTES, "{bytes} bytes for {schema}");
         compiled.map_err(|error| error.1)
@@ -147,12 +159,14 @@ impl Bench {
 
     fn report(&self, of: &str) {
         println!(
-            "{of}: {} compiled, {} answers valid, {} invalid instances shut out; at most {:.1} ms and {:.1} MB",
-            self.n_compiled,
-            self.n_walked,
-            self.n_instances,
-            self.slowest_ms,
-            self.largest_bytes as f64 / 1e6
+            "{of}: {} compiled, {} answers valid, {} invalid instances shut out, {} of {} valid ones written just so",
+            self.n_compiled, self.n_walked, self.n_instances, self.n_valid_allowed, self.n_valid
+        );
+        println!("  at most {:.1} ms, for {}", self.slowest.0, self.slowest.1);
+        println!(
+            "  at most {:.2} MB, for {}",
+            self.largest.0 as f64 / 1e6,
+            self.largest.1
         );
     }
 }
@@ -180,6 +194,16 @@ fn is_valid(validator: &Validator, value: &Value) -> bool {
     validator.is_valid(value)
 }
 
+/// Whether a value has a whole number of so many digits that this validator, which reads it as a float, sees another.
+fn is_beyond_floats(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() > 9e15),
+        Value::Array(values) => values.iter().any(is_beyond_floats),
+        Value::Object(entries) => entries.values().any(is_beyond_floats),
+        _ => false,
+    }
+}
+
 fn check_ours() {
     let mut bench = Bench::new();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk/python/schemas.json");
@@ -202,8 +226,10 @@ fn check_ours() {
 fn check_suite(folder: &Path) {
     let mut bench = Bench::new();
     let mut refused = std::collections::BTreeMap::<String, usize>::new();
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the suite")
+    let folders = [folder.to_owned(), folder.join("optional/format")];
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).expect("the suite"))
         .map(|entry| entry.expect("readable").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
@@ -224,18 +250,17 @@ fn check_suite(folder: &Path) {
                     bench.n_compiled += 1;
                     check_group(&mut bench, &place, group, &matcher, &mut faults);
                 }
-                Err(error) => {
-                    if let GrammarError::Keyword { keyword, path, .. } = &error {
-                        let holder = schema.pointer(&path[1..]);
-                        let is_there = holder.is_some_and(|holder| holder.get(keyword).is_some());
-                        if !is_there {
-                            faults.push(format!("{place}: {keyword} is not at {path} in {schema}"));
-                        }
-                        *refused.entry(keyword.clone()).or_default() += 1;
-                    } else {
-                        *refused.entry(error.to_string()).or_default() += 1;
+                Err(GrammarError::Keyword { keyword, path, .. }) => {
+                    let holder = schema.pointer(&path[1..]);
+                    if holder.is_none_or(|holder| holder.get(&keyword).is_none()) {
+                        faults.push(format!("{place}: {keyword} is not at {path} in {schema}"));
                     }
+                    *refused.entry(keyword).or_default() += 1;
                 }
+                Err(GrammarError::Malformed { fault, path }) if schema.pointer(&path[1..]).is_some() => {
+                    *refused.entry(format!("({fault})")).or_default() += 1;
+                }
+                Err(error) => faults.push(format!("{place}: {error}, says nothing of where in {schema}")),
             }
         }
     }
@@ -262,10 +287,14 @@ fn check_group(
 ) {
     let schema = &group["schema"];
     for test in group["tests"].as_array().expect("tests") {
-        if test["valid"] == false {
+        let text = test["data"].to_string();
+        let is_allowed = bench.allows(matcher, &text);
+        if test["valid"] == true {
+            bench.n_valid += 1;
+            bench.n_valid_allowed += usize::from(is_allowed);
+        } else {
             bench.n_instances += 1;
-            let text = test["data"].to_string();
-            if bench.allows(matcher, &text) {
+            if is_allowed {
                 faults.push(format!(
                     "{place}: {text} is allowed, and is not valid for {schema}"
                 ));
@@ -282,7 +311,7 @@ fn check_group(
         };
         bench.n_walked += 1;
         match serde_json::from_str(&text) {
-            Ok(value) if is_valid(&validator, &value) => {}
+            Ok(value) if is_valid(&validator, &value) || is_beyond_floats(&value) => {}
             Ok(_) => faults.push(format!(
                 "{place}: {text} was walked, and is not valid for {schema}"
             )),
@@ -293,7 +322,6 @@ fn check_group(
 
 /// One test, for what is measured is the whole process.
 #[test]
-#[ignore = "finds a fault that is open: `format: date-time` allows the second 60 at any minute"]
 fn schemas_are_enforced_or_refused_within_the_limits() {
     check_ours();
     match std::env::var_os("TOKENMILL_SCHEMA_SUITE") {

@@ -78,7 +78,37 @@ fn fuzz(root: &Path) -> Result<(), String> {
 
 fn rust(root: &Path) -> Result<(), String> {
     let python = venv(root, &["requirements.txt"])?;
-    run(cargo(root, &["test", "--workspace", "--locked"]).env("TOKENMILL_PYTHON", python))
+    let suite = schema_suite(&target(root), &python)?;
+    run(cargo(root, &["test", "--workspace", "--locked"])
+        .env("TOKENMILL_PYTHON", python)
+        .env("TOKENMILL_SCHEMA_SUITE", suite))
+}
+
+/// The JSON Schema Test Suite, from a source package that has it within.
+fn schema_suite(target: &Path, python: &Path) -> Result<PathBuf, String> {
+    let package = "jsonschema-4.26.0";
+    let suite = target.join(package).join("json/tests/draft2020-12");
+    if !suite.exists() {
+        run(Command::new(python)
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "-q",
+                "--disable-pip-version-check",
+                "--no-deps",
+            ])
+            .args(["--no-binary", "jsonschema", &package.replace('-', "=="), "-d"])
+            .arg(target))?;
+        run(Command::new(python).current_dir(target).args([
+            "-m",
+            "tarfile",
+            "-e",
+            &format!("{package}.tar.gz"),
+            ".",
+        ]))?;
+    }
+    Ok(suite)
 }
 
 fn docs(root: &Path) -> Result<(), String> {

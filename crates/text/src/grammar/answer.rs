@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::blame::blame;
 use super::calls::{CallParts, CallWriter};
 pub use super::calls::{CallRules, ToolRule};
 use super::lark::{Lark, Layout, MAX_REPETITIONS, quoted, repetitions, slashed, text_without};
@@ -44,10 +45,6 @@ impl AnswerRules {
     /// # Errors
     /// The parameter at fault, by the caller's name for it, and the fault.
     pub fn compile(&self, compiler: &GrammarCompiler) -> Result<GrammarMatcher, (String, GrammarError)> {
-        let param = || match (&self.form, &self.calls) {
-            (AnswerForm::Free, Some(_)) => "tools".to_owned(),
-            _ => self.form_param.clone(),
-        };
         let first = compiler.compile(&self.lark(compiler, false)?);
         let has_loose_tools = self
             .calls
@@ -57,10 +54,36 @@ impl AnswerRules {
             Err(GrammarError::Compile(_)) if has_loose_tools => {
                 // What a function that is not strict asks for is a wish, and this one cannot be granted.
                 let lark = self.lark(compiler, true)?;
-                compiler.compile(&lark).map_err(|error| (param(), error))
+                compiler
+                    .compile(&lark)
+                    .map_err(|error| self.blamed(compiler, error))
             }
-            other => other.map_err(|error| (param(), error)),
+            Err(error @ GrammarError::Compile(_)) => Err(self.blamed(compiler, error)),
+            other => other.map_err(|error| (self.form_param.clone(), error)),
         }
+    }
+
+    /// The parameter whose part does not compile, and which part that is, where that can be told.
+    fn blamed(&self, compiler: &GrammarCompiler, error: GrammarError) -> (String, GrammarError) {
+        if let AnswerForm::JsonSchema(schema) = &self.form
+            && let Ok(schema) = enforceable(schema, Unenforced::Refused)
+            && let Some(error) = blame(compiler, &schema)
+        {
+            return (self.form_param.clone(), error);
+        }
+        let tools = self.calls.iter().flat_map(|calls| &calls.tools);
+        for tool in tools.filter(|tool| tool.is_strict) {
+            if let Ok(schema) = enforceable(&tool.parameters, Unenforced::Refused)
+                && let Some(error) = blame(compiler, &schema)
+            {
+                return (tool.param.clone(), error);
+            }
+        }
+        let param = match (&self.form, &self.calls) {
+            (AnswerForm::Free, Some(_)) => "tools".to_owned(),
+            _ => self.form_param.clone(),
+        };
+        (param, error)
     }
 
     fn lark(&self, compiler: &GrammarCompiler, is_lenient: bool) -> Result<String, (String, GrammarError)> {

@@ -4,7 +4,9 @@
 //! which [`AnswerRules`] writes; what it cannot enforce is refused here by name, with its path, and never dropped.
 
 mod answer;
+mod blame;
 mod calls;
+mod formats;
 mod lark;
 mod literals;
 mod schema;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::GrammarError;
 use super::lark::{MAX_REPETITIONS, repetitions};
+use super::{GrammarError, formats};
 
 /// Longest schema (bytes of its JSON).
 pub const MAX_SCHEMA_BYTES: usize = 256 << 10;
@@ -79,20 +79,6 @@ const TAKEN_OUT: &[&str] = &[
     "xml",
 ];
 
-/// Values of `format` that the grammar enforces. Sorted.
-const FORMATS: &[&str] = &[
-    "date",
-    "date-time",
-    "duration",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "time",
-    "uri",
-    "uuid",
-];
-
 /// What becomes of a keyword that cannot be enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unenforced {
@@ -133,7 +119,7 @@ struct Walk<'s> {
     n_repetitions: u64,
 }
 
-fn malformed(fault: impl Into<String>, path: &str) -> GrammarError {
+pub(super) fn malformed(fault: impl Into<String>, path: &str) -> GrammarError {
     GrammarError::Malformed {
         fault: fault.into(),
         path: path.to_owned(),
@@ -141,7 +127,7 @@ fn malformed(fault: impl Into<String>, path: &str) -> GrammarError {
 }
 
 /// A key as a part of a JSON pointer.
-fn pointer_part(key: &str) -> String {
+pub(super) fn pointer_part(key: &str) -> String {
     let short = &key[..key.floor_char_boundary(64)];
     short.replace('~', "~0").replace('/', "~1")
 }
@@ -173,6 +159,9 @@ impl Walk<'_> {
     ) -> Result<(), GrammarError> {
         let names: Vec<String> = keywords.keys().cloned().collect();
         for name in &names {
+            if let Some(plain) = plain_count(name, &keywords[name]) {
+                keywords[name] = plain;
+            }
             let hint = self.fault(name, &keywords[name]);
             if let Some(hint) = hint {
                 if self.unenforced == Unenforced::Refused {
@@ -190,6 +179,11 @@ impl Walk<'_> {
         for (name, value) in keywords.iter_mut() {
             self.within(name, value, &format!("{path}/{}", pointer_part(name)), depth + 1)?;
         }
+        formats::write_as_patterns(keywords);
+        if let Some(Value::String(target)) = keywords.get_mut("$ref") {
+            // The library takes each part of a pointer as it stands.
+            *target = parts(target).map_or_else(String::new, |parts| format!("#{parts}"));
+        }
         Ok(())
     }
 
@@ -199,23 +193,26 @@ impl Walk<'_> {
             "x-guidance" => Some(": it is an option of a library".to_owned()),
             _ if name.starts_with("x-") || ANNOTATIONS.binary_search(&name).is_ok() => None,
             "format" => {
-                let is_known = value
-                    .as_str()
-                    .is_some_and(|name| FORMATS.binary_search(&name).is_ok());
-                (!is_known).then(|| format!(" with {value}; the formats that are: {}", FORMATS.join(", ")))
+                let is_known = value.as_str().is_some_and(formats::is_known);
+                (!is_known).then(|| format!(" with {value}; the formats that are: {}", formats::names()))
             }
-            "$ref" => {
-                let target = value.as_str().and_then(|target| target.strip_prefix('#'));
-                let is_known = target.is_some_and(|pointer| {
-                    pointer.is_empty()
-                        || pointer.starts_with('/') && self.root.pointer(&decoded(pointer)).is_some()
-                });
-                (!is_known)
-                    .then(|| format!(" with {value}: it must point into this schema, as in '#/$defs/NAME'"))
-            }
+            "$ref" => self.target_fault(value),
             _ if ENFORCED.binary_search(&name).is_ok() => None,
             _ => Some(String::new()),
         }
+    }
+
+    fn target_fault(&self, target: &Value) -> Option<String> {
+        let pointer = target.as_str().and_then(|target| target.strip_prefix('#'));
+        let is_known = pointer.is_some_and(|pointer| {
+            pointer.is_empty() || pointer.starts_with('/') && self.root.pointer(&decoded(pointer)).is_some()
+        });
+        if !is_known {
+            let hint = format!(" with {target}: it must point into this schema, as in '#/$defs/NAME'");
+            return Some(hint);
+        }
+        let is_plain = pointer.is_some_and(|pointer| parts(pointer).is_some());
+        (!is_plain).then(|| format!(" with {target}: a name in it has a '/'"))
     }
 
     /// Counts an expression's repetitions.
@@ -272,6 +269,29 @@ impl Walk<'_> {
     }
 }
 
+/// A whole number that is written with a point, without it, where a keyword counts.
+fn plain_count(name: &str, value: &Value) -> Option<Value> {
+    let counts = [
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "minItems",
+        "minLength",
+        "minProperties",
+    ];
+    let count = value
+        .as_f64()
+        .filter(|_| value.is_f64() && counts.contains(&name))?;
+    (count.fract() == 0.0 && (0.0..9e15).contains(&count)).then(|| Value::from(count as u64))
+}
+
+/// The names in a pointer with slashes between them, each as it is in the schema; none where one has a slash itself.
+fn parts(reference: &str) -> Option<String> {
+    let pointer = decoded(reference.strip_prefix('#').unwrap_or(reference));
+    let is_plain = !pointer.contains("~1");
+    is_plain.then(|| pointer.replace("~0", "~"))
+}
+
 /// A pointer in a `$ref` is part of a URI, where some characters are written as `%20`.
 fn decoded(pointer: &str) -> String {
     let bytes = pointer.as_bytes();
@@ -303,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        assert!(ENFORCED.is_sorted() && ANNOTATIONS.is_sorted() && FORMATS.is_sorted());
+        assert!(ENFORCED.is_sorted() && ANNOTATIONS.is_sorted());
     }
 
     #[test]
