@@ -328,8 +328,7 @@ impl ApiError {
                 let asked = n_prompt.saturating_add(n_completion);
                 let message = format!(
                     "This model's maximum context length is {n_context} tokens. However, you requested {asked} tokens \
-                     ({n_prompt} in the messages, {n_completion} in the completion). Shorten the messages or the \
-                     completion"
+                     ({n_prompt} in 'messages', {n_completion} in the completion). Shorten either"
                 );
                 ApiError::parameter("context_length_exceeded", "messages", message)
             }

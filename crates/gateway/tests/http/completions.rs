@@ -129,6 +129,18 @@ async fn what_cannot_be_done_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_is_told_by_the_name_of_the_body() {
+    let server = TestServer::start(local(256, small())).await;
+    let error = ask(&server, &json!({"prompt": "x".repeat(300)})).await.error();
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&json!("context_length_exceeded"), &json!("prompt"))
+    );
+    let message = error["message"].as_str().expect("text");
+    assert!(message.contains("300 in 'prompt'"), "{message}");
+}
+
+#[tokio::test]
 async fn an_answer_may_be_held_to_a_form() {
     let server = server().await;
     let body = ask(

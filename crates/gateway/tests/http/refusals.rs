@@ -230,7 +230,10 @@ async fn what_the_upstream_refuses_has_its_own_status() {
         assert_eq!(reply.error()["param"], param);
         if code == "context_length_exceeded" {
             let message = reply.error()["message"].as_str().expect("text").to_owned();
-            assert!(message.contains("5000") && message.contains("4096"), "{message}");
+            assert!(
+                message.contains("5000 in 'messages'") && message.contains("4096"),
+                "{message}"
+            );
         }
         if status == 503 {
             let message = "The engine is currently overloaded, please try again later";

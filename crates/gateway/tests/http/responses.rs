@@ -302,4 +302,9 @@ async fn what_does_not_fit_is_told_by_the_name_of_the_body() {
         (&error["code"], &error["param"]),
         (&json!("context_length_exceeded"), &json!("input"))
     );
+    let message = error["message"].as_str().expect("text");
+    assert!(
+        message.contains("in 'input'") && !message.contains("messages"),
+        "{message}"
+    );
 }
