@@ -23,6 +23,7 @@ mod authenticate;
 
 mod manage;
 
+mod idempotency;
 mod saved;
 mod session;
 
@@ -39,7 +40,7 @@ mod store;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
@@ -47,6 +48,7 @@ use sqlx::migrate::MigrateError;
 pub use authenticate::{AuthError, Caller};
 pub use catalogue::{Catalogue, Day, ModelEntry, ModelKind, Reasoning, Stage};
 pub use clock::{Clock, Period, SystemClock, Timestamp};
+pub use idempotency::{Claim, Claimed, Outcome};
 pub use key::{KEY_PREFIX, KeyInfo, KeySecret};
 pub use ledger::{Hold, HoldError, Ledger, NotSafe, Status, Usage, UsageId};
 pub use limits::{Cap, KeyScope, KeyTerms, ProjectLimits, Rates, Scope, TeamTerms, Terms, Tier};
@@ -104,6 +106,8 @@ struct Shared {
     server_secret: Arc<ServerSecret>,
     clock: Arc<dyn Clock>,
     data_dir: PathBuf,
+    /// This data directory's name among the servers, once it serves.
+    replica: OnceLock<String>,
 }
 
 /// What there is after the first start.
@@ -223,6 +227,7 @@ impl Accounts {
                 server_secret: Arc::new(server_secret),
                 clock,
                 data_dir: data_dir.to_owned(),
+                replica: OnceLock::new(),
             }),
         })
     }
@@ -243,6 +248,8 @@ impl Accounts {
         })?;
         let path = data_dir.join(REPLICA_FILE);
         let replica = replica_id(&path).map_err(file_error(&path))?;
+        let replica = self.shared.replica.get_or_init(|| replica).clone();
+        self.shared.db.spend_claims_of(&replica).await?;
         let store = DbLedger {
             db: self.shared.db.clone(),
             secret: self.shared.server_secret.clone(),

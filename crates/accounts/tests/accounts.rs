@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokenmill_accounts::{
-    Accounts, AuthError, Caller, Clock, KeyError, KeyRequest, KeySecret, OpenError, Timestamp,
+    Accounts, AuthError, Caller, Claimed, Clock, KeyError, KeyRequest, KeySecret, OpenError, Outcome,
+    Timestamp,
 };
 
 /// A clock that stands still until it is set.
@@ -448,4 +449,52 @@ async fn what_a_team_keeps_gets_versions_and_is_its_own() {
             .await
             .expect("writable")
     );
+}
+
+#[tokio::test]
+async fn a_claimed_key_is_free_again_only_after_a_day_or_where_it_cost_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::default();
+    let open = async || {
+        let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
+        opened.expect("the directory is good")
+    };
+    let accounts = open().await;
+    let first = accounts.ensure_first().await.unwrap();
+    let key = first.key.expect("a first start makes a key");
+    let project = authenticate(&accounts, &key).await.unwrap().project;
+    let ledger = accounts.start_ledger().await.expect("nobody else is here");
+    let claim = async |accounts: &Accounts, body: &[u8]| {
+        let claimed = accounts.claim(&project, "k", &[body]).await;
+        claimed.expect("the database is there")
+    };
+    let Claimed::Fresh(mine) = claim(&accounts, b"a").await else {
+        panic!("nobody has it");
+    };
+    assert_eq!(claim(&accounts, b"a").await, Claimed::Running);
+    assert_eq!(claim(&accounts, b"b").await, Claimed::Different);
+    accounts.release(&mine).await.unwrap();
+    let Claimed::Fresh(again) = claim(&accounts, b"b").await else {
+        panic!("it was given back");
+    };
+    // Who gave it up has no more say.
+    accounts.conclude(&mine, Some("x"), None).await.unwrap();
+    assert_eq!(claim(&accounts, b"b").await, Claimed::Running);
+    // The server ends without a word, and starts again.
+    drop((ledger, accounts));
+    let accounts = open().await;
+    let _ledger = accounts.start_ledger().await.expect("the other one is gone");
+    assert_eq!(claim(&accounts, b"b").await, Claimed::Spent(None));
+    let outcome = Outcome {
+        usage_id: Some("u".into()),
+        content_type: "application/json".into(),
+        body: b"{}".to_vec(),
+    };
+    accounts
+        .conclude(&again, Some("u"), Some(&outcome))
+        .await
+        .unwrap();
+    assert_eq!(claim(&accounts, b"b").await, Claimed::Done(outcome));
+    clock.0.store(24 * 60 * 60 * 1000, Ordering::SeqCst);
+    assert!(matches!(claim(&accounts, b"c").await, Claimed::Fresh(_)));
 }

@@ -224,6 +224,20 @@ impl ApiError {
         ApiError::new(StatusCode::CONFLICT, "already_exists", message)
     }
 
+    /// 409 or 422: what the `Idempotency-Key` header says does not go together with what was sent before.
+    pub(crate) fn idempotency(
+        status: StatusCode,
+        code: &'static str,
+        message: String,
+        retry_after_s: Option<u32>,
+    ) -> ApiError {
+        ApiError {
+            param: Some("Idempotency-Key".into()),
+            retry_after_s,
+            ..ApiError::new(status, code, message)
+        }
+    }
+
     /// 503: what would be used could not be accounted for.
     pub(crate) fn unaccountable(detail: String) -> ApiError {
         ApiError::overloaded("accounting_unavailable", Some(1)).with_detail(detail)

@@ -25,7 +25,7 @@ use crate::paying::{Account, paid};
 use crate::stream::{Answer, Folded, Frames};
 
 /// Names the request in the ledger.
-const USAGE_ID: HeaderName = HeaderName::from_static("x-usage-id");
+pub(crate) const USAGE_ID: HeaderName = HeaderName::from_static("x-usage-id");
 
 /// Bodies over this are parsed where they do not hold up other requests.
 const PARSE_INLINE_BYTES: usize = 64 << 10;

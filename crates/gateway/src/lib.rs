@@ -16,6 +16,7 @@ mod generate;
 
 mod admission;
 mod catalogue;
+mod idempotency;
 mod paying;
 mod rates;
 
@@ -150,6 +151,9 @@ impl Gateway {
         for route in ROUTES {
             let mut handler = (route.handler)();
             if route.access == Access::Key {
+                if route.method == "POST" {
+                    handler = handler.layer(middleware::from_fn_with_state(app.clone(), idempotency::layer));
+                }
                 handler = handler
                     .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
                     .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));

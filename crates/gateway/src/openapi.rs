@@ -106,7 +106,7 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": writer.schemas(),
-            "parameters": {"project": project_header()},
+            "parameters": {"project": project_header(), "idempotency": idempotency_header()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "A key of this server"}},
         },
     })
@@ -117,6 +117,15 @@ fn project_header() -> Value {
         "name": "OpenAI-Project", "in": "header", "required": false, "schema": {"type": "string"},
         "description": "Who pays: `team/project`. Without it the default team, and its project `inference`",
         "example": "acme/inference",
+    })
+}
+
+fn idempotency_header() -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "Sent again within 24 hours, the request is answered with what came of it and not charged again",
+        "example": "3f0c6d3e-6f8a-4f0e-9a55-0d5f2c1f7f0e",
     })
 }
 
@@ -179,6 +188,9 @@ impl Writer {
             operation["parameters"] = json!([{"$ref": "#/components/parameters/project"}]);
         }
         if let Some(example) = route.example {
+            if let Some(parameters) = operation["parameters"].as_array_mut() {
+                parameters.push(json!({"$ref": "#/components/parameters/idempotency"}));
+            }
             operation["requestBody"] = json!({
                 "required": true, "content": {"application/json": {"schema": body(route), "example": parsed(example)}},
             });
@@ -186,7 +198,7 @@ impl Writer {
         let errors: &[u16] = match (route.access, route.example) {
             (Access::Open, _) => &[431, 503],
             (Access::Key, None) => &[400, 401, 403, 404, 429, 431, 500, 503],
-            (Access::Key, Some(_)) => &[400, 401, 402, 403, 404, 408, 413, 429, 431, 500, 503],
+            (Access::Key, Some(_)) => &[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 431, 500, 503],
         };
         operation["responses"] = self.responses(route.replies, errors);
         operation
@@ -274,8 +286,11 @@ fn meaning(status: u16) -> &'static str {
         403 => "The caller may not do this here",
         404 => "There is no such thing, or not for this caller",
         408 => "The body did not arrive in time",
-        409 => "There is one already",
+        409 => {
+            "There is one already; or the first request with this idempotency key runs, or its answer is not there"
+        }
         413 => "The body is too large",
+        422 => "The idempotency key belongs to another request",
         429 => "Too much at once, or within a minute",
         431 => "The headers are too large",
         500 => "A fault of the server",

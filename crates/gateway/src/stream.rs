@@ -15,6 +15,9 @@ use crate::error::ApiError;
 /// Bytes that several ready events may be gathered into before they go out together.
 const GATHER_BYTES: usize = 16 << 10;
 
+/// Bytes that one piece of a stream has room for without growing: two chunks of the usual length.
+const ROOM_BYTES: usize = 1 << 10;
+
 /// An endpoint's way to write an answer as it comes.
 pub(crate) trait Frames: Send + 'static {
     /// Somebody has taken the request on.
@@ -56,6 +59,11 @@ pub(crate) struct CallHead<'a> {
 pub(crate) struct SseBuffer(Vec<u8>);
 
 impl SseBuffer {
+    /// With room for a few chunks.
+    fn with_room() -> SseBuffer {
+        SseBuffer(Vec::with_capacity(ROOM_BYTES))
+    }
+
     /// One `data:` event. JSON has no raw line ends, so one line always holds it.
     pub(crate) fn data(&mut self, value: &impl Serialize) {
         self.line(self.0.len(), value);
@@ -340,34 +348,38 @@ struct SseWriter<F> {
 impl<F: Frames> SseWriter<F> {
     /// What was read ahead; and where that is nothing, what comes next.
     async fn first(&mut self, ahead: std::vec::IntoIter<Event>) -> Option<Bytes> {
-        let mut out = SseBuffer::default();
+        let mut out = SseBuffer::with_room();
         for event in ahead {
             self.write(Some(Ok(event)), &mut out);
         }
         if out.0.is_empty() {
-            self.next().await
-        } else {
-            Some(out.0.into())
+            return self.next().await;
         }
+        self.gather(&mut out);
+        Some(out.0.into())
     }
 
     /// The next bytes, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        let mut out = SseBuffer::default();
+        let mut out = SseBuffer::with_room();
         let events = self.events.as_mut()?;
         match tokio::time::timeout(self.keep_alive, events.next()).await {
             Ok(event) => self.write(event, &mut out),
             Err(_) => self.frames.idle(&mut out),
         }
-        // A reader that fell behind gets what has gathered in one piece.
+        self.gather(&mut out);
+        Some(out.0.into())
+    }
+
+    /// A reader that fell behind gets what has gathered in one piece.
+    fn gather(&mut self, out: &mut SseBuffer) {
         while out.0.len() < GATHER_BYTES {
             let Some(events) = self.events.as_mut() else { break };
             let Some(event) = futures::FutureExt::now_or_never(events.next()) else {
                 break;
             };
-            self.write(event, &mut out);
+            self.write(event, out);
         }
-        Some(out.0.into())
     }
 
     fn write(&mut self, event: Option<Result<Event, InferenceError>>, out: &mut SseBuffer) {

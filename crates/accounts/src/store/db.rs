@@ -70,6 +70,12 @@ impl From<Option<String>> for Value {
     }
 }
 
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Value {
+        Value::Blob(value)
+    }
+}
+
 impl From<&[u8]> for Value {
     fn from(value: &[u8]) -> Value {
         Value::Blob(Some(value.to_vec()))

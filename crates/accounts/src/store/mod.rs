@@ -14,6 +14,7 @@ pub(crate) mod manage;
 
 pub(crate) mod report;
 
+mod idempotency;
 mod saved;
 mod sessions;
 

@@ -8,6 +8,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "accounts", include_str!("../../migrations/0001_accounts.sql")),
     (2, "ledger", include_str!("../../migrations/0002_ledger.sql")),
     (3, "sessions", include_str!("../../migrations/0003_sessions.sql")),
+    (
+        4,
+        "idempotency",
+        include_str!("../../migrations/0004_idempotency.sql"),
+    ),
 ];
 
 /// Tables whose every change moves the revision on: what a server keeps in memory is made of them.

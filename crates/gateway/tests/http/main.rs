@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod contract;
 mod doors;
+mod idempotency;
 mod local_model;
 mod scripted;
 mod server;
