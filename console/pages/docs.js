@@ -14,7 +14,8 @@ export function Docs({ rest }) {
   const name = rest || 'README.md'
   const { data, error } = useRead(() => read(name), [name])
   const folder = name.includes('/') ? name.slice(0, name.lastIndexOf('/') + 1) : ''
-  const text = data?.replace(/<!--[\s\S]*?-->/g, '').replace(/\]\((?!https?:|#|\/)([\w./-]+\.(?:md|toml))(#[^)]*)?\)/g, (_, file, hash = '') => `](${new URL(folder + file, 'http://x/docs/').pathname}${hash})`)
+  // A folder's page is its README.
+  const text = data?.replace(/\]\((?!https?:|#|\/)([\w./-]+\/)\)/g, ']($1README.md)').replace(/<!--[\s\S]*?-->/g, '').replace(/\]\((?!https?:|#|\/)([\w./-]+\.(?:md|toml))(#[^)]*)?\)/g, (_, file, hash = '') => `](${new URL(folder + file, 'http://x/docs/').pathname}${hash})`)
   useEffect(() => { document.title = `${/^# (.*)/m.exec(data ?? '')?.[1] ?? 'Docs'} · Tokenmill` }, [data])
   if (error) return html`<div class="page"><${Fault} error=${error} /><p><a href="/docs">To the guide</a></p></div>`
   return html`<div class="page docs">${name !== 'README.md' && html`<p><a href="/docs">All of the guide</a></p>`}${data === undefined ? html`<${Loading} />` : name.endsWith('.toml') ? html`<pre tabindex="0">${data}</pre>` : html`<${Markdown} key=${name} text=${text} />`}</div>`

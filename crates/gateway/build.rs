@@ -17,6 +17,9 @@ fn main() -> std::io::Result<()> {
     let mut files = Vec::new();
     collect(&root.join("console"), "", &mut files)?;
     collect(&root.join("docs"), "docs/", &mut files)?;
+    let index = out.join("decisions.md");
+    fs::write(&index, decisions(&root.join("docs/decisions"))?)?;
+    files.push(("docs/decisions/README.md".to_owned(), index));
     files.sort();
 
     let mut all = Sha256::new();
@@ -47,6 +50,27 @@ fn main() -> std::io::Result<()> {
         .collect();
     println!("cargo::rustc-env=TOKENMILL_CONSOLE_VERSION={version}");
     Ok(())
+}
+
+/// A page that links to every decision: in the repository the folder itself is the list.
+fn decisions(folder: &Path) -> std::io::Result<String> {
+    let mut titles = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let text = fs::read_to_string(&path)?;
+        let title = text.lines().find_map(|line| line.strip_prefix("# "));
+        titles.push((file.to_owned(), title.unwrap_or(file).to_owned()));
+    }
+    titles.sort();
+    let mut page = String::from("# Decisions\n\nWhy things are as they are, with what was rejected.\n\n");
+    for (file, title) in titles {
+        let _ = writeln!(page, "- [{title}]({file})");
+    }
+    Ok(page)
 }
 
 /// Every file that is served, by the name under which it is.

@@ -249,6 +249,29 @@ test("a key is made and shown once, and the curl line of the page works with it"
   const { stdout } = await run("sh", ["-c", `${curl.trim()} -s`], { env: { ...process.env, TOKENMILL_API_KEY: key } });
   assert.equal(JSON.parse(stdout).object, "chat.completion");
   await visit("/console/keys");
+  await button("Edit from the console").click();
+  const edit = page.getByRole("dialog");
+  await edit.getByLabel("Name").fill("for the nightly run");
+  await edit.getByLabel("Expires").selectOption("30");
+  await edit.getByLabel("Only these models").fill("some/other-model");
+  await edit.getByLabel("Requests a minute").fill("30");
+  await edit.getByLabel("Cap each month").fill("2.5");
+  await button("Save").click();
+  await page.getByText("$2.50 a month · 1 model · 30 requests/min").waitFor();
+  const ask = { model: MODEL, messages: [{ role: "user", content: "x" }], max_tokens: 1 };
+  assert.equal((await rig.api("POST", "/v1/chat/completions", ask, key)).status, 404);
+  await button("Edit for the nightly run").click();
+  assert.equal(await edit.getByLabel("Cap each month").inputValue(), "2.50");
+  await edit.getByLabel("Name").fill("from the console");
+  await edit.getByLabel("Only these models").fill("");
+  await edit.getByLabel("Only from these networks").fill("not a network");
+  await button("Save").click();
+  await edit.getByRole("alert").waitFor();
+  await edit.getByLabel("Only from these networks").fill("127.0.0.0/8");
+  await edit.getByLabel("Cap each month").fill("");
+  await button("Save").click();
+  await page.getByText("127.0.0.0/8 · 30 requests/min").waitFor();
+  assert.equal((await rig.api("POST", "/v1/chat/completions", ask, key)).status, 200);
   await button("Rotate from the console").click();
   await button("Make a new secret").click();
   await page.getByRole("textbox", { name: "The new secret" }).waitFor();
@@ -351,6 +374,20 @@ test("the guide is served", async () => {
   await page.getByRole("link", { name: /http/i }).first().waitFor();
   await visit("/docs/money.md");
   await page.getByRole("heading", { level: 1 }).waitFor();
+  await page.getByRole("link", { name: "All of the guide" }).click();
+  await page.getByRole("link", { name: "Decisions" }).click();
+  await page.getByRole("link", { name: /console is files, not a build/ }).click();
+  await page.getByRole("heading", { name: /console is files/ }).waitFor();
+  // Every link of the guide to a page of it leads to one.
+  const seen = new Set(["/docs"]), broken = [];
+  for (const path of seen) {
+    await visit(path);
+    await page.locator(".prose, pre, .note.bad").first().waitFor();
+    if (await page.locator(".note.bad").count()) broken.push(path);
+    for (const href of await page.locator(".docs a[href^='/docs/']").evaluateAll((links) => links.map((a) => a.pathname))) if (href !== "/docs/api") seen.add(href);
+  }
+  assert.deepEqual(broken, []);
+  assert.ok(seen.size > 20, [...seen].join(" "));
 });
 
 test("hostile answers, names and schemas stay text", async () => {
@@ -516,21 +553,84 @@ test("axe-core finds no serious fault on any page, in both themes and on a phone
   }
 });
 
+/** `g` and a letter: again where the machine was too busy to take them for one gesture. */
+async function goByKeys(key, title) {
+  for (let i = 0; i < 20; i++) {
+    await page.keyboard.press("g");
+    await page.keyboard.press(key);
+    if (await page.getByRole("heading", { name: title }).waitFor({ timeout: 2_000 }).then(() => true, () => false)) return;
+  }
+  assert.fail(`g ${key} does not go to ${title}`);
+}
+
 test("everything is reached from the keyboard", async () => {
   await visit("/console/models");
   await page.locator(".card.model").first().waitFor();
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Search models");
   await page.evaluate(() => document.activeElement.blur());
-  await page.keyboard.press("g");
-  await page.keyboard.press("u");
-  await page.getByRole("heading", { name: "Usage" }).waitFor();
+  await goByKeys("u", "Usage");
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog", { name: "Keyboard" }).waitFor({ state: "detached" });
-  await page.keyboard.press("g");
-  await page.keyboard.press("m");
+
+test("a person who has no mouse chats, edits the message, makes a key and signs out", async () => {
+  const other = await rig.visitor();
+  await other.goto(`${rig.base}/console/`);
+  await other.getByLabel("Name").waitFor();
+  const keys = other.keyboard;
+  // The first field has the focus; Tab and Enter do the rest.
+  const tabTo = async (name, most = 60) => {
+    for (let i = 0; i < most; i++) {
+      const at = await other.evaluate(() => { const e = document.activeElement; return e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent.trim(); });
+      if (at === name) return;
+      await keys.press("Tab");
+    }
+    assert.fail(`Tab does not reach ${name}`);
+  };
+  await tabTo("Name");
+  await keys.type("admin");
+  await tabTo("Password");
+  await keys.type(PASSWORD);
+  await keys.press("Enter");
+  await other.locator(".card.model").first().waitFor();
+  await tabTo(`Try it: ${MODEL}`);
+  await keys.press("Enter");
+  await other.getByRole("heading", { name: "Playground" }).waitFor();
+  await tabTo("Message");
+  await keys.type("Tell me a joke.");
+  await keys.press("Enter");
+  await other.locator(".message.assistant .stats").waitFor();
+  await other.locator(".message.user").focus().catch(() => {});
+  await other.evaluate(() => document.getElementById("content").focus());
+  await tabTo("Edit");
+  await keys.press("Enter");
+  await other.getByLabel("Text of the message").waitFor();
+  await tabTo("Text of the message");
+  await keys.press("Control+A");
+  await keys.type("Another one.");
+  await tabTo("Save");
+  await keys.press("Enter");
+  await other.locator(".message.user").getByText("Another one.").waitFor();
+  await other.goto(`${rig.base}/console/keys`);
+  await other.getByRole("button", { name: "New key" }).waitFor();
+  await tabTo("New key");
+  await keys.press("Enter");
+  await other.getByRole("dialog").waitFor();
+  await tabTo("Name");
+  await keys.type("by keyboard");
+  await keys.press("Enter");
+  await other.getByRole("textbox", { name: "Your new key" }).waitFor();
+  await keys.press("Escape");
+  await other.getByText("by keyboard").waitFor();
+  await tabTo("Sign out", 120);
+  await keys.press("Enter");
+  await other.getByRole("heading", { name: "Sign in" }).waitFor();
+  assert.deepEqual(other.faults, []);
+  await other.context().close();
+});
+  await goByKeys("m", "Models");
   const reached = new Set();
   await page.locator(".card.model").first().waitFor();
   for (let i = 0; i < 40; i++) {

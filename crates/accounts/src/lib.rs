@@ -134,6 +134,25 @@ pub struct KeyRequest {
     pub terms: KeyTerms,
 }
 
+/// What is to change about a key; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct KeyChange {
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// From when on it is refused; `Some(None)` is never.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// What it is good for.
+    pub scopes: Option<Vec<KeyScope>>,
+    /// The only models that it may ask; `Some(None)` is all.
+    pub allowed_models: Option<Option<Vec<String>>>,
+    /// The only networks that it may come from; `Some(None)` is all.
+    pub allowed_networks: Option<Option<Vec<Network>>>,
+    /// Requests within a minute; `Some(None)` is as many as its owner may.
+    pub requests_per_minute: Option<Option<u32>>,
+    /// Tokens within a minute; `Some(None)` is as many as its owner may.
+    pub tokens_per_minute: Option<Option<u32>>,
+}
+
 /// A key that has just been made.
 #[derive(Clone, Debug)]
 pub struct CreatedKey {
@@ -191,6 +210,9 @@ pub enum KeyError {
     /// There is no such key.
     #[error("there is no key with the id {0:?}")]
     UnknownKey(String),
+    /// It is there, and cannot be changed.
+    #[error("this key cannot be changed: it {0}")]
+    Fixed(&'static str),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -378,10 +400,7 @@ impl Accounts {
 
     /// Makes a key.
     pub async fn create_key(&self, actor: &str, request: &KeyRequest) -> Result<CreatedKey, KeyError> {
-        let n_chars = request.name.chars().count();
-        if n_chars == 0 || n_chars > MAX_KEY_NAME_CHARS || request.name.chars().any(char::is_control) {
-            return Err(KeyError::BadName);
-        }
+        check_key_name(&request.name)?;
         check_terms(&request.terms)?;
         let person = self.shared.db.person(request.person.as_deref()).await?;
         let person = person.ok_or_else(|| match &request.person {
@@ -424,6 +443,31 @@ impl Accounts {
         let revoked = self.books().revoke_key(actor, id, cut_streams, now).await?;
         // What is no id may be a whole key with a mistake in it, which must not end up in a terminal or a log.
         revoked.ok_or_else(|| KeyError::UnknownKey(id.chars().take(ID_LEN).collect()))
+    }
+
+    /// Changes what a key may do, from the next request on. One that was revoked, or that is the console's own, stays as it is.
+    pub async fn change_key(&self, actor: &str, id: &str, change: &KeyChange) -> Result<KeyInfo, KeyError> {
+        if let Some(name) = &change.name {
+            check_key_name(name)?;
+        }
+        check_lists(
+            change.scopes.as_deref(),
+            change.allowed_models.as_ref().and_then(Option::as_deref),
+            change.allowed_networks.as_ref().and_then(Option::as_deref),
+        )?;
+        let id = key_id(id);
+        let unknown = || KeyError::UnknownKey(id.chars().take(ID_LEN).collect());
+        let key = self.key_info(id).await?.ok_or_else(unknown)?;
+        if key.is_console {
+            return Err(KeyError::Fixed(
+                "is the console's own; it can be given a cap, or be revoked",
+            ));
+        }
+        let now = self.shared.clock.now();
+        if !self.books().change_key(actor, id, change, now).await? {
+            return Err(KeyError::Fixed("was revoked"));
+        }
+        self.key_info(id).await?.ok_or_else(unknown)
     }
 
     /// Gives a key a new secret; the old one goes on to work for `overlap`.
@@ -495,14 +539,38 @@ fn key_id(id_or_key: &str) -> &str {
     }
 }
 
-fn check_terms(terms: &KeyTerms) -> Result<(), KeyError> {
-    let is_list = |n: Option<usize>| n.is_none_or(|n| (1..=1_000).contains(&n));
-    let n_models = terms.allowed_models.as_ref().map(Vec::len);
-    let n_networks = terms.allowed_networks.as_ref().map(Vec::len);
-    if terms.scopes.is_empty() || !is_list(n_models) || !is_list(n_networks) {
-        return Err(KeyError::BadTerms);
+fn check_key_name(name: &str) -> Result<(), KeyError> {
+    let n_chars = name.chars().count();
+    if n_chars == 0 || n_chars > MAX_KEY_NAME_CHARS || name.chars().any(char::is_control) {
+        return Err(KeyError::BadName);
     }
     Ok(())
+}
+
+fn check_terms(terms: &KeyTerms) -> Result<(), KeyError> {
+    check_lists(
+        Some(&terms.scopes),
+        terms.allowed_models.as_deref(),
+        terms.allowed_networks.as_deref(),
+    )
+}
+
+/// Of what is given, no list is empty or too long.
+fn check_lists(
+    scopes: Option<&[KeyScope]>,
+    models: Option<&[String]>,
+    networks: Option<&[Network]>,
+) -> Result<(), KeyError> {
+    let is_list = |n: Option<usize>| n.is_none_or(|n| (1..=1_000).contains(&n));
+    let lens = [
+        scopes.map(<[_]>::len),
+        models.map(<[_]>::len),
+        networks.map(<[_]>::len),
+    ];
+    if lens.into_iter().all(is_list) {
+        return Ok(());
+    }
+    Err(KeyError::BadTerms)
 }
 
 /// The name of this data directory among the servers of a database, made the first time.

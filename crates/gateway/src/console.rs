@@ -242,7 +242,12 @@ mod tests {
     fn the_page_and_its_files_are_there_and_small() {
         let names: Vec<_> = FILES.iter().map(|file| file.name).collect();
         assert!(names.is_sorted());
-        for name in ["index.html", "main.js", "docs/README.md"] {
+        for name in [
+            "index.html",
+            "main.js",
+            "docs/README.md",
+            "docs/decisions/README.md",
+        ] {
             assert!(names.contains(&name), "{name}");
         }
         let code = FILES

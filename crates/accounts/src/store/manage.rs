@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::StoreError;
 use super::credit::relimit;
-use super::db::{Db, Row, Tx, values};
+use super::db::{Db, Row, Tx, Value, values};
 use super::people::{
     NewKey, insert_key, insert_member, insert_person, insert_project, insert_team, list_text, project_limits,
     team_of,
 };
+use crate::KeyChange;
 use crate::catalogue::ModelEntry;
 use crate::chain::{EMPTY, audit_hash};
 use crate::clock::{Period, Timestamp};
@@ -127,6 +128,40 @@ impl Books {
         };
         self.commit(tx, &change).await?;
         Ok(self.db.keys(Some(id)).await?.pop())
+    }
+
+    /// Changes what a key that is not revoked may do. False where there is no such key.
+    pub(crate) async fn change_key(
+        &self,
+        actor: &str,
+        id: &str,
+        what: &KeyChange,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let mut detail = serde_json::Map::new();
+        let columns = key_columns(what);
+        // Of two changes at once each keeps the columns that the other leaves.
+        for (column, value, shown) in &columns {
+            let sql = format!("UPDATE keys SET {column} = $2 WHERE id = $1 AND revoked_at IS NULL");
+            let n_changed = tx.execute(&sql, &[Value::from(id), value.clone()]).await?;
+            if n_changed == 0 {
+                return Ok(false);
+            }
+            detail.insert((*column).to_owned(), shown.clone());
+        }
+        if columns.is_empty() {
+            return Ok(true);
+        }
+        let change = Change {
+            actor,
+            action: "key.change",
+            target: id,
+            detail: serde_json::Value::from(detail).to_string(),
+            now,
+        };
+        self.commit(tx, &change).await?;
+        Ok(true)
     }
 
     /// Gives a key that is not revoked a new secret; the old one works until `until`. False where there is no such key.
@@ -489,4 +524,50 @@ pub(crate) async fn find_person(tx: &mut Tx, name: &str) -> Result<Option<Person
         })
     })
     .transpose()
+}
+
+/// The columns that a change of a key sets: the name, the value, and what the audit log says of it.
+fn key_columns(what: &KeyChange) -> Vec<(&'static str, Value, serde_json::Value)> {
+    let mut columns = Vec::new();
+    let mut list = |column, texts: Option<Vec<String>>| {
+        columns.push((
+            column,
+            Value::from(list_text(texts.as_ref())),
+            serde_json::json!(texts),
+        ));
+    };
+    if let Some(scopes) = &what.scopes {
+        let names = scopes.iter().map(|scope| scope.name().to_owned());
+        list("scopes", Some(names.collect()));
+    }
+    if let Some(models) = &what.allowed_models {
+        list("allowed_models", models.clone());
+    }
+    if let Some(networks) = &what.allowed_networks {
+        let texts = networks.as_ref();
+        list(
+            "allowed_networks",
+            texts.map(|list| list.iter().map(ToString::to_string).collect()),
+        );
+    }
+    if let Some(name) = &what.name {
+        columns.push(("name", Value::from(name.as_str()), serde_json::json!(name)));
+    }
+    if let Some(at) = what.expires_at {
+        let shown = at.map(|at| at.to_string());
+        columns.push((
+            "expires_at",
+            Value::from(at.map(Timestamp::as_millis)),
+            serde_json::json!(shown),
+        ));
+    }
+    for (column, rate) in [
+        ("requests_per_minute", what.requests_per_minute),
+        ("tokens_per_minute", what.tokens_per_minute),
+    ] {
+        if let Some(rate) = rate {
+            columns.push((column, Value::from(rate.map(i64::from)), serde_json::json!(rate)));
+        }
+    }
+    columns
 }

@@ -1,6 +1,7 @@
 //! The console's page and files, and what a session may do.
 
 use serde_json::json;
+use tokenmill_gateway::MANAGE_ROUTES;
 
 use crate::client::{Call, Reply};
 use crate::scripted::Scripted;
@@ -202,4 +203,195 @@ async fn a_new_password_ends_other_sessions_and_wrong_ones_cost_a_wait() {
         (429, &json!("too_many_tries"))
     );
     assert!(waits.header("retry-after").is_some());
+}
+
+/// A session of somebody who is a member of no team but `blue`, which they administer.
+async fn signed_in_to_blue(server: &TestServer) -> String {
+    let accounts = &server.accounts;
+    let made = accounts
+        .create_team("test", "blue", tokenmill_accounts::Tier::Free)
+        .await;
+    made.expect("made");
+    accounts
+        .add_member("test", "blue", "cal", true)
+        .await
+        .expect("added");
+    let token = accounts.invite("test", "cal").await.expect("invited");
+    let reply = accept(token.expose(), "correct horse").send(server.at).await;
+    cookie_of(&reply)
+}
+
+#[tokio::test]
+async fn no_route_tells_one_team_of_another() {
+    let server = TestServer::start(Scripted::saying(&["x"])).await;
+    let owner = signed_in(&server).await;
+    let saved = json!({"kind": "chat", "name": "secret of default", "body": {"panes": []}});
+    let saved = from_the_page("POST", "/api/v1/teams/default/saved", &saved).header("cookie", &owner);
+    let saved = saved.send(server.at).await.json()["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let key = from_the_page("POST", "/api/v1/keys", &json!({"name": "secret key"})).header("cookie", &owner);
+    let key = key.send(server.at).await.json()["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let cal = signed_in_to_blue(&server).await;
+    let mut n_tried = 0;
+    for route in MANAGE_ROUTES {
+        let id = if route.path.contains("/keys/") {
+            &key
+        } else {
+            &saved
+        };
+        for team in ["default", "blue"] {
+            let path = route.path.replace("{team}", team).replace("{id}", id);
+            let path = path
+                .replace("{project}", "inference")
+                .replace("{person}", "admin");
+            // Their own team's pages are theirs; another's id or person under them is not.
+            let is_own =
+                team == "blue" && !route.path.contains("{id}") && !route.path.ends_with("/invitation");
+            for operation in route.operations {
+                let is_personal = matches!(route.path, "/api/v1/me" | "/api/v1/keys");
+                if is_own && (route.path.contains("{team}") || is_personal) {
+                    continue;
+                }
+                let call = from_the_page(operation.method, &path, &json!({})).header("cookie", &cal);
+                let reply = call.send(server.at).await;
+                let what = format!("{} {path}: {} {}", operation.method, reply.status, reply.text());
+                // Nobody else's name is asked for there; what comes back is looked at all the same.
+                let is_refused = matches!(reply.status, 401 | 403 | 404);
+                assert!(is_refused || (is_personal && !is_own), "{what}");
+                let told = reply.text();
+                assert!(
+                    !told.contains("secret") && !told.contains("\"person\":\"admin\""),
+                    "{what}"
+                );
+                n_tried += 1;
+            }
+        }
+    }
+    assert!(n_tried >= MANAGE_ROUTES.len(), "{n_tried}");
+    // Every id still is there.
+    let path = format!("/api/v1/teams/default/saved/{saved}");
+    let reply = from_the_page("GET", &path, &json!({}))
+        .header("cookie", &owner)
+        .send(server.at)
+        .await;
+    assert_eq!(reply.status, 200);
+    let key = server
+        .accounts
+        .key_info(&key)
+        .await
+        .expect("readable")
+        .expect("there");
+    assert_eq!((key.revoked_at, key.name.as_str()), (None, "secret key"));
+}
+
+#[tokio::test]
+async fn a_key_is_changed_after_it_was_made() {
+    let server = TestServer::start(Scripted::saying(&["x"])).await;
+    let owner = signed_in(&server).await;
+    let ask = async |cookie: &str, method, path: &str, body: serde_json::Value| {
+        from_the_page(method, path, &body)
+            .header("cookie", cookie)
+            .send(server.at)
+            .await
+    };
+    let made = ask(
+        &owner,
+        "POST",
+        "/api/v1/keys",
+        json!({"name": "bot", "expires_in_s": 3600}),
+    )
+    .await
+    .json();
+    let (path, secret) = (
+        format!("/api/v1/keys/{}", made["id"].as_str().expect("an id")),
+        made["key"].as_str().expect("shown").to_owned(),
+    );
+    let chat = async || {
+        server
+            .chat(&json!({}))
+            .without("authorization")
+            .key(&secret)
+            .send(server.at)
+            .await
+            .status
+    };
+    // Each change, and what the key's next request gets.
+    for (change, then) in [
+        (json!({"name": "robot"}), 200),
+        (json!({"allowed_models": ["other/model"]}), 404),
+        (json!({"allowed_models": null}), 200),
+        (json!({"allowed_networks": ["203.0.113.0/24"]}), 401),
+        (
+            json!({"allowed_networks": ["203.0.113.0/24", "127.0.0.0/8"]}),
+            200,
+        ),
+        (json!({"scopes": ["models:read"]}), 401),
+        (json!({"scopes": ["models:read", "inference"]}), 200),
+        (json!({"expires_in_s": 0}), 401),
+        (json!({"expires_in_s": null}), 200),
+        (json!({"tokens_per_minute": 1}), 429),
+        (
+            json!({"tokens_per_minute": null, "requests_per_minute": 1000}),
+            200,
+        ),
+    ] {
+        let reply = ask(&owner, "PATCH", &path, change.clone()).await;
+        assert_eq!(reply.status, 200, "{change}: {}", reply.text());
+        assert_eq!(chat().await, then, "{change}");
+    }
+    let now = ask(&owner, "PATCH", &path, json!({})).await.json();
+    assert_eq!(now["name"], "robot");
+    assert_eq!(now["allowed_networks"], json!(["203.0.113.0/24", "127.0.0.0/8"]));
+    assert_eq!(
+        (&now["requests_per_minute"], &now["expires_at"]),
+        (&json!(1000), &json!(null))
+    );
+    for bad in [
+        json!({"name": ""}),
+        json!({"scopes": []}),
+        json!({"scopes": ["all"]}),
+        json!({"allowed_models": []}),
+        json!({"allowed_networks": ["somewhere"]}),
+        json!({"requests_per_minute": -1}),
+        json!({"person": "cal"}),
+    ] {
+        assert_eq!(
+            ask(&owner, "PATCH", &path, bad.clone()).await.status,
+            400,
+            "{bad}"
+        );
+    }
+    let keys = ask(&owner, "GET", "/api/v1/keys", json!({})).await.json();
+    let own = keys["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|key| key["console"] == true);
+    let own = format!(
+        "/api/v1/keys/{}",
+        own.expect("one")["id"].as_str().expect("an id")
+    );
+    let fixed = ask(&owner, "PATCH", &own, json!({"scopes": ["inference"]})).await;
+    assert_eq!(
+        (fixed.status, &fixed.error()["code"]),
+        (400, &json!("key_cannot_be_changed"))
+    );
+    let cal = signed_in_to_blue(&server).await;
+    assert_eq!(
+        ask(&cal, "PATCH", &path, json!({"scopes": ["admin"]}))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(ask(&owner, "DELETE", &path, json!({})).await.status, 200);
+    let revoked = ask(&owner, "PATCH", &path, json!({"expires_in_s": null})).await;
+    assert_eq!(revoked.error()["code"], "key_cannot_be_changed");
+    let audit = ask(&owner, "GET", "/api/v1/audit", json!({})).await;
+    let audit = audit.text();
+    assert_eq!(audit.matches("\"key.change\"").count(), 11, "{audit}");
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::extract::Path;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokenmill_accounts::{KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp};
+use tokenmill_accounts::{KeyChange, KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp};
 
+use super::teams::present;
 use super::{Answer, List, Managing, Operation, Parts, failed, list as listed, named, ok, refused_key};
 use crate::admission::check_scope;
 use crate::error::ApiError;
@@ -26,13 +27,22 @@ pub(super) const KEYS: &[Operation] = &[
     .with(schema::<NewKey>),
 ];
 
-pub(super) const KEY: &[Operation] = &[Operation::new(
-    "DELETE",
-    "Revoke a key",
-    &[Reply::json(schema::<ShownKey>)],
-    || delete(revoke),
-)
-.asking(schema::<Revocation>)];
+pub(super) const KEY: &[Operation] = &[
+    Operation::new(
+        "PATCH",
+        "Change what a key may do, from the next request on",
+        &[Reply::json(schema::<ShownKey>)],
+        || patch(change),
+    )
+    .with(schema::<ChangedKey>),
+    Operation::new(
+        "DELETE",
+        "Revoke a key",
+        &[Reply::json(schema::<ShownKey>)],
+        || delete(revoke),
+    )
+    .asking(schema::<Revocation>),
+];
 
 pub(super) const ROTATE: &[Operation] = &[Operation::new(
     "POST",
@@ -162,19 +172,70 @@ fn terms(body: NewKey) -> Result<KeyTerms, ApiError> {
         },
         ..KeyTerms::default()
     };
-    if let Some(scopes) = body.scopes {
-        let scope = |name: &String| named("scopes", name, KeyScope::from_name);
-        terms.scopes = scopes.iter().map(scope).collect::<Result<_, _>>()?;
+    if let Some(names) = body.scopes {
+        terms.scopes = scopes(&names)?;
     }
-    if let Some(networks) = body.allowed_networks {
-        let network = |text: &String| {
-            let parsed = text.parse::<Network>();
-            parsed
-                .map_err(|error| ApiError::parameter("invalid_value", "allowed_networks", error.to_string()))
-        };
-        terms.allowed_networks = Some(networks.iter().map(network).collect::<Result<_, _>>()?);
-    }
+    terms.allowed_networks = body.allowed_networks.as_deref().map(networks).transpose()?;
     Ok(terms)
+}
+
+fn scopes(names: &[String]) -> Result<Vec<KeyScope>, ApiError> {
+    let scope = |name: &String| named("scopes", name, KeyScope::from_name);
+    names.iter().map(scope).collect()
+}
+
+fn networks(texts: &[String]) -> Result<Vec<Network>, ApiError> {
+    let network = |text: &String| {
+        let parsed = text.parse::<Network>();
+        parsed.map_err(|error| ApiError::parameter("invalid_value", "allowed_networks", error.to_string()))
+    };
+    texts.iter().map(network).collect()
+}
+
+/// What is to change about a key. What is left out stays; `null` takes a limit away.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangedKey {
+    name: Option<String>,
+    /// Counted from now; `null` is never.
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<u64>")]
+    expires_in_s: Option<Option<u64>>,
+    scopes: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<Vec<String>>")]
+    allowed_models: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<Vec<String>>")]
+    allowed_networks: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<u32>")]
+    requests_per_minute: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<u32>")]
+    tokens_per_minute: Option<Option<u32>>,
+}
+
+pub(super) async fn change(Path(id): Parts<String>, managing: Managing) -> Answer {
+    check_own(&managing, &id).await?;
+    let (app, actor, body) = managing.body::<ChangedKey>().await?;
+    let now = app.accounts.now();
+    let allowed_networks = body
+        .allowed_networks
+        .map(|list| list.as_deref().map(networks).transpose());
+    let change = KeyChange {
+        name: body.name,
+        expires_at: body
+            .expires_in_s
+            .map(|s| s.map(|s| now.after(Duration::from_secs(s)))),
+        scopes: body.scopes.as_deref().map(scopes).transpose()?,
+        allowed_models: body.allowed_models,
+        allowed_networks: allowed_networks.transpose()?,
+        requests_per_minute: body.requests_per_minute,
+        tokens_per_minute: body.tokens_per_minute,
+    };
+    let changed = app.accounts.change_key(&actor, &id, &change).await;
+    ok(shown(&changed.map_err(refused_key)?))
 }
 
 /// The key must be the caller's own, unless they are an operator.

@@ -337,6 +337,7 @@ fn refused_key(error: KeyError) -> ApiError {
         KeyError::UnknownKey(_) | KeyError::UnknownPerson(_) | KeyError::NoPeople => {
             ApiError::not_found(message)
         }
+        KeyError::Fixed(_) => ApiError::malformed("key_cannot_be_changed", message),
         KeyError::BadName | KeyError::BadTerms => ApiError::malformed("invalid_value", message),
         KeyError::Store(error) => failed(error),
     }

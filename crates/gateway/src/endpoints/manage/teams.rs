@@ -165,10 +165,10 @@ pub(super) struct ChangedTeam {
 }
 
 /// A field that tells `null` from absence.
-mod present {
+pub(super) mod present {
     use serde::{Deserialize, Deserializer};
 
-    pub(super) fn deserialize<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+    pub(in super::super) fn deserialize<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
     where
         D: Deserializer<'de>,
         T: Deserialize<'de>,
