@@ -74,9 +74,9 @@ export function Keys() {
   return html`<${Page} title="API keys" intro="Programs ask with a key. Each is shown once; the server keeps only a hash." actions=${html`<${Button} kind="primary" icon="plus" onClick=${() => set({ name: 'new' })}>New key<//>`}>
     ${operator && html`<label class="check"><input type="checkbox" checked=${all} onChange=${() => setAll(!all)} /> Everybody's keys</label>`}
     <${Table} stack label="API keys" rows=${rows} empty="No key yet" columns=${[
-      ['Name', (key) => html`<b>${key.name}</b>${key.console && html` <${Badge} tone="info">this console<//>`}<p class="hint">${key.scopes.join(', ')}</p>`, 'name'], ['Key', (key) => html`<code>tm-${key.id}-…${key.last_four}</code>`],
+      ['Name', (key) => html`<b>${key.name}</b>${key.console && html` <${Badge} tone="info">this console<//>`}<p class="hint"><code>tm-${key.id}-…${key.last_four}</code> made ${date(key.created_at)}</p><p class="hint">${key.scopes.join(', ')}</p>`, 'name'],
       ...(all ? [['Person', (key) => key.person]] : []), ['State', (key) => html`<${Badge} tone=${state(key)[0]}>${state(key)[1]}<//>`],
-      ['Limits', limits], ['Expires', (key) => (key.expires_at ? date(key.expires_at) : 'never')], ['Made', (key) => date(key.created_at)],
+      ['Limits', limits], ['Expires', (key) => (key.expires_at ? date(key.expires_at) : 'never')],
       ['', (key) => !key.revoked_at && !key.console && html`<span class="row-tools"><${Button} onClick=${() => set({ name: 'edit', key })} aria-label=${`Edit ${key.name}`}>Edit<//><${Button} onClick=${() => set({ name: 'rotate', key })} aria-label=${`Rotate ${key.name}`}>Rotate<//><${Button} onClick=${() => set({ name: 'revoke', key })} aria-label=${`Revoke ${key.name}`}>Revoke<//></span>`],
     ]} />
     <p class="hint">What you do in this console is counted under the key marked so; nobody knows its secret.</p>

@@ -225,17 +225,14 @@ async fn signed_in_to_blue(server: &TestServer) -> String {
 async fn no_route_tells_one_team_of_another() {
     let server = TestServer::start(Scripted::saying(&["x"])).await;
     let owner = signed_in(&server).await;
+    let made = async |path: &str, body: serde_json::Value| {
+        let call = from_the_page("POST", path, &body).header("cookie", &owner);
+        let made = call.send(server.at).await.json();
+        made["id"].as_str().expect("an id").to_owned()
+    };
     let saved = json!({"kind": "chat", "name": "secret of default", "body": {"panes": []}});
-    let saved = from_the_page("POST", "/api/v1/teams/default/saved", &saved).header("cookie", &owner);
-    let saved = saved.send(server.at).await.json()["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    let key = from_the_page("POST", "/api/v1/keys", &json!({"name": "secret key"})).header("cookie", &owner);
-    let key = key.send(server.at).await.json()["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let saved = made("/api/v1/teams/default/saved", saved).await;
+    let key = made("/api/v1/keys", json!({"name": "secret key"})).await;
     let cal = signed_in_to_blue(&server).await;
     let mut n_tried = 0;
     for route in MANAGE_ROUTES {
@@ -289,6 +286,31 @@ async fn no_route_tells_one_team_of_another() {
     assert_eq!((key.revoked_at, key.name.as_str()), (None, "secret key"));
 }
 
+/// Changes one after the other, and what the key's next request gets.
+fn changes_of_a_key() -> Vec<(serde_json::Value, u16)> {
+    vec![
+        (json!({"name": "robot"}), 200),
+        (json!({"allowed_models": ["other/model"]}), 404),
+        (json!({"allowed_models": null}), 200),
+        (json!({"allowed_networks": ["203.0.113.0/24"]}), 401),
+        (
+            json!({"allowed_networks": ["203.0.113.0/24", "127.0.0.0/8"]}),
+            200,
+        ),
+        (json!({"scopes": ["models:read"]}), 401),
+        (json!({"scopes": ["models:read", "inference"]}), 200),
+        (json!({"expires_in_s": 0}), 401),
+        (json!({"expires_in_s": null}), 200),
+        // Tokens are counted when an answer ends: the request after it is the first to be refused.
+        (json!({"tokens_per_minute": 1}), 200),
+        (json!({"name": "robot"}), 429),
+        (
+            json!({"tokens_per_minute": null, "requests_per_minute": 1000}),
+            200,
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn a_key_is_changed_after_it_was_made() {
     let server = TestServer::start(Scripted::saying(&["x"])).await;
@@ -320,28 +342,7 @@ async fn a_key_is_changed_after_it_was_made() {
             .await
             .status
     };
-    // Each change, and what the key's next request gets.
-    for (change, then) in [
-        (json!({"name": "robot"}), 200),
-        (json!({"allowed_models": ["other/model"]}), 404),
-        (json!({"allowed_models": null}), 200),
-        (json!({"allowed_networks": ["203.0.113.0/24"]}), 401),
-        (
-            json!({"allowed_networks": ["203.0.113.0/24", "127.0.0.0/8"]}),
-            200,
-        ),
-        (json!({"scopes": ["models:read"]}), 401),
-        (json!({"scopes": ["models:read", "inference"]}), 200),
-        (json!({"expires_in_s": 0}), 401),
-        (json!({"expires_in_s": null}), 200),
-        // Tokens are counted when an answer ends: the request after it is the first to be refused.
-        (json!({"tokens_per_minute": 1}), 200),
-        (json!({"name": "robot"}), 429),
-        (
-            json!({"tokens_per_minute": null, "requests_per_minute": 1000}),
-            200,
-        ),
-    ] {
+    for (change, then) in changes_of_a_key() {
         let reply = ask(&owner, "PATCH", &path, change.clone()).await;
         assert_eq!(reply.status, 200, "{change}: {}", reply.text());
         assert_eq!(chat().await, then, "{change}");
@@ -353,6 +354,23 @@ async fn a_key_is_changed_after_it_was_made() {
         (&now["requests_per_minute"], &now["expires_at"]),
         (&json!(1000), &json!(null))
     );
+    let audit = ask(&owner, "GET", "/api/v1/audit", json!({})).await;
+    let audit = audit.text();
+    assert_eq!(audit.matches("\"key.change\"").count(), 12, "{audit}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_changed_about_a_key_is_refused() {
+    let server = TestServer::start(Scripted::saying(&["x"])).await;
+    let owner = signed_in(&server).await;
+    let ask = async |cookie: &str, method, path: &str, body: serde_json::Value| {
+        let call = from_the_page(method, path, &body).header("cookie", cookie);
+        call.send(server.at).await
+    };
+    let made = ask(&owner, "POST", "/api/v1/keys", json!({"name": "bot"}))
+        .await
+        .json();
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().expect("an id"));
     for bad in [
         json!({"name": ""}),
         json!({"scopes": []}),
@@ -393,7 +411,4 @@ async fn a_key_is_changed_after_it_was_made() {
     assert_eq!(ask(&owner, "DELETE", &path, json!({})).await.status, 200);
     let revoked = ask(&owner, "PATCH", &path, json!({"expires_in_s": null})).await;
     assert_eq!(revoked.error()["code"], "key_cannot_be_changed");
-    let audit = ask(&owner, "GET", "/api/v1/audit", json!({})).await;
-    let audit = audit.text();
-    assert_eq!(audit.matches("\"key.change\"").count(), 12, "{audit}");
 }
