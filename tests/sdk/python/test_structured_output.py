@@ -32,7 +32,7 @@ def test_what_comes_is_valid(client, schema):
         if choice.finish_reason == "length":
             continue
         assert choice.finish_reason == "stop"
-        checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+        checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
         checker.validate(json.loads(choice.message.content))
 
 
