@@ -284,8 +284,10 @@ impl Kept {
 
 /// Whether an event of a stream is an error. Text in an event is JSON, which has no line breaks.
 fn is_faulty(stream: &[u8]) -> bool {
-    let begins = |line: &[u8]| line.starts_with(b"data: {\"error\":") || line == b"event: error";
-    stream.split(|&byte| byte == b'\n').any(begins)
+    let tells_of_one = |line: &[u8]| {
+        line.starts_with(b"data: {\"error\":") || matches!(line, b"event: error" | b"event: response.failed")
+    };
+    stream.split(|&byte| byte == b'\n').any(tells_of_one)
 }
 
 #[cfg(test)]
@@ -296,6 +298,7 @@ mod tests {
     fn a_fault_in_a_stream_is_told_from_words_in_an_answer() {
         assert!(is_faulty(b"data: {\"a\":1}\n\ndata: {\"error\":{}}\n\n"));
         assert!(is_faulty(b"event: error\ndata: {}\n\n"));
+        assert!(is_faulty(b"event: response.failed\ndata: {}\n\n"));
         assert!(!is_faulty(
             b"data: {\"content\":\"data: {\\\"error\\\":\"}\n\ndata: [DONE]\n\n"
         ));

@@ -1,5 +1,7 @@
 //! Which part of a schema the grammar library refuses: its message says why and not where.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Map, Value};
 
 use super::lark::{Lark, Layout};
@@ -8,6 +10,8 @@ use super::{GrammarCompiler, GrammarError};
 
 /// Parts that are tried. Each takes about a millisecond.
 const MAX_TRIES: usize = 100;
+/// And this long at most, for parts may be large: then the library's own message has to do.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// What the library writes before it comes to the point; before that stands a place in a grammar of ours.
 const PREFIX: &str = "failed to compile JSON schema: ";
 
@@ -17,6 +21,7 @@ pub(super) fn blame(compiler: &GrammarCompiler, schema: &Value) -> Option<Gramma
         compiler,
         root: schema,
         n_left: MAX_TRIES,
+        end: Instant::now() + PATIENCE,
     };
     let fault = search.fault(schema)?;
     let mut path = "#".to_owned();
@@ -34,12 +39,13 @@ struct Search<'s> {
     compiler: &'s GrammarCompiler,
     root: &'s Value,
     n_left: usize,
+    end: Instant,
 }
 
 impl Search<'_> {
     /// Why the library refuses this part alone.
     fn fault(&mut self, part: &Value) -> Option<String> {
-        self.n_left = self.n_left.checked_sub(1)?;
+        self.n_left = self.n_left.checked_sub(1).filter(|_| Instant::now() < self.end)?;
         let mut keywords = match part {
             Value::Object(keywords) => keywords.clone(),
             Value::Bool(false) => return Some("schema is false".to_owned()),
