@@ -122,8 +122,7 @@ impl Accounts {
         let id = key_id(id_or_key);
         let now = self.shared.clock.now();
         let revoked = self.books().revoke_key(actor, id, cut_streams, now).await?;
-        // What is no id may be a whole key with a mistake in it, which must not end up in a terminal or a log.
-        revoked.ok_or_else(|| KeyError::UnknownKey(id.chars().take(ID_LEN).collect()))
+        revoked.ok_or_else(|| unknown(id))
     }
 
     /// Changes what a key may do, from the next request on. One that was revoked, or that is the console's own, stays as it is.
@@ -137,8 +136,7 @@ impl Accounts {
             change.allowed_networks.as_ref().and_then(Option::as_deref),
         )?;
         let id = key_id(id);
-        let unknown = || KeyError::UnknownKey(id.chars().take(ID_LEN).collect());
-        let key = self.key_info(id).await?.ok_or_else(unknown)?;
+        let key = self.key_info(id).await?.ok_or_else(|| unknown(id))?;
         if key.is_console {
             return Err(KeyError::Fixed(
                 "is the console's own; it can be given a cap, or be revoked",
@@ -148,7 +146,7 @@ impl Accounts {
         if !self.books().change_key(actor, id, change, now).await? {
             return Err(KeyError::Fixed("was revoked"));
         }
-        self.key_info(id).await?.ok_or_else(unknown)
+        self.key_info(id).await?.ok_or_else(|| unknown(id))
     }
 
     /// Gives a key a new secret; the old one goes on to work for `overlap`.
@@ -159,9 +157,8 @@ impl Accounts {
         overlap: Duration,
     ) -> Result<KeySecret, KeyError> {
         let id = key_id(id_or_key);
-        let unknown = || KeyError::UnknownKey(id.chars().take(ID_LEN).collect());
         let secret = KeySecret::generate_for(id).map_err(StoreError::from)?;
-        let secret = secret.ok_or_else(unknown)?;
+        let secret = secret.ok_or_else(|| unknown(id))?;
         let terms = KeyTerms::default();
         let key = self.new_key(&secret, "", None, &terms);
         let now = self.shared.clock.now();
@@ -169,7 +166,7 @@ impl Accounts {
             .books()
             .rotate_key(actor, &key, now, now.after(overlap))
             .await?;
-        if was_rotated { Ok(secret) } else { Err(unknown()) }
+        if was_rotated { Ok(secret) } else { Err(unknown(id)) }
     }
 
     /// The key of an id.
@@ -201,6 +198,11 @@ fn key_id(id_or_key: &str) -> &str {
         Some(key) => key.id(),
         None => id_or_key.strip_prefix(KEY_PREFIX).unwrap_or(id_or_key),
     }
+}
+
+/// What is no id may be a whole key with a mistake in it, which must not end up in a terminal or a log.
+fn unknown(id: &str) -> KeyError {
+    KeyError::UnknownKey(id.chars().take(ID_LEN).collect())
 }
 
 fn check_key_name(name: &str) -> Result<(), KeyError> {

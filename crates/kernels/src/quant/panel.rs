@@ -55,7 +55,7 @@ fn quantize_row_avx2(row: &[f32], sink: &mut impl Sink) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512dq")]
 fn quantize_row_avx512(row: &[f32], sink: &mut impl Sink) {
     quantize_steps::<Avx512>(row, sink);
 }
