@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { promisify } from "node:util";
 import { after, before, test } from "node:test";
 import { PASSWORD, Rig } from "./rig.js";
@@ -98,7 +100,7 @@ test("the page runs nothing but its own files, and is small and quick", async ()
   console.log(`first load: ${n_bytes} bytes on the wire, ${times.map((t) => t.toFixed(0)).join(", ")} ms until the models are shown`);
   assert.ok(process.env.TEST_CONSOLE_DIR || n_bytes < 300_000, `${n_bytes} bytes`);
   // The machine may be busy with other tests; the best of three says what the page needs.
-  assert.ok(Math.min(...times) < 3000, `${times} ms`);
+  assert.ok(Math.min(...times) < 1000, `${times} ms`);
   assert.deepEqual(other.strangers, []);
   await other.context().close();
 });
@@ -477,49 +479,54 @@ test("a member of one team finds nothing of another, on any route", async () => 
 });
 
 test("two panes take a thousand tokens a second without falling behind", async () => {
+  const N = 2000, RATE = 1000;
+  const words = ["The ", "mill ", "turns ", "**tokens** ", "into ", "`text`, ", "and ", "so on.\n\n"];
+  const chunk = (delta, finish_reason = null) => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] })}\n\n`;
+  let sent_at = 0;
+  // The engine's pace is not the page's matter: a server that keeps the rate takes the requests, over a real connection each.
+  const server = createServer((request, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const begun = performance.now();
+    let n = 0;
+    const timer = setInterval(() => {
+      const due = Math.min(N, Math.floor(((performance.now() - begun) / 1000) * RATE));
+      let text = "";
+      for (; n < due; n++) text += chunk({ content: words[n % words.length] });
+      response.write(text);
+      if (n < N) return;
+      clearInterval(timer);
+      response.end(`${chunk({}, "stop")}data: [DONE]\n\n`);
+      sent_at = Date.now();
+    }, 4);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
   await visit(`/console/playground?models=${encodeURIComponent(MODEL)},${encodeURIComponent(MODEL)}`);
   await page.locator(".pane").nth(1).waitFor();
-  const seen = await page.evaluate(async () => {
-    const real = fetch;
-    const N = 2000, RATE = 1000;
-    const words = ["The ", "mill ", "turns ", "**tokens** ", "into ", "`text`, ", "and ", "so on.\n\n"];
-    globalThis.fetch = (url, options) => {
-      if (!String(url).includes("chat/completions")) return real(url, options);
-      let n = 0;
-      const begun = performance.now();
-      const body = new ReadableStream({
-        async pull(controller) {
-          await new Promise((resolve) => setTimeout(resolve, 4));
-          const due = Math.min(N, Math.floor(((performance.now() - begun) / 1000) * RATE));
-          let text = "";
-          for (; n < due; n++) text += `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: words[n % 8] }, finish_reason: null }] })}\n\n`;
-          if (n === N) text += `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\ndata: [DONE]\n\n`;
-          controller.enqueue(new TextEncoder().encode(text));
-          if (n === N) controller.close();
-        },
-      });
-      return Promise.resolve(new Response(body, { headers: { "content-type": "text/event-stream" } }));
+  await page.route("**/v1/chat/completions", (route) => route.continue({ url: `http://127.0.0.1:${server.address().port}/v1/chat/completions` }));
+  await page.evaluate(() => {
+    const frames = (globalThis.frames_ms = []);
+    let last = performance.now();
+    const look = (now) => {
+      frames.push(now - last);
+      last = now;
+      globalThis.shown_at = Date.now();
+      if (document.querySelectorAll(".message.assistant .stats, .message.assistant .tools").length < 2) requestAnimationFrame(look);
     };
-    const area = document.querySelector("#composer");
-    area.value = "go";
-    area.dispatchEvent(new Event("input", { bubbles: true }));
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    const begun = performance.now();
-    let longest = 0, last = begun, frames = 0;
-    area.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
-    await new Promise((resolve) => {
-      const look = (now) => {
-        longest = Math.max(longest, now - last); last = now; frames++;
-        if (document.querySelectorAll(".message.assistant .stats, .message.assistant .tools").length >= 2 && now - begun > 1500) resolve(); else requestAnimationFrame(look);
-      };
-      requestAnimationFrame(look);
-    });
-    globalThis.fetch = real;
-    return { took_ms: performance.now() - begun, longest_ms: longest, frames, length: [...document.querySelectorAll(".message.assistant .prose")].reduce((n, e) => n + e.textContent.length, 0) };
+    requestAnimationFrame(look);
   });
-  console.log(`1,000 tokens/s into two panes for 2 s: took ${seen.took_ms.toFixed(0)} ms, ${seen.frames} frames, the longest ${seen.longest_ms.toFixed(0)} ms`);
-  assert.ok(seen.length > 8000, `${seen.length} characters shown`);
-  assert.ok(seen.took_ms < 4000, `${seen.took_ms} ms for 2,000 ms of text`);
+  await page.getByLabel("Message", { exact: true }).fill("go");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll(".message.assistant .tools").length === 2);
+  await page.unroute("**/v1/chat/completions");
+  server.close();
+  const { frames, shown_at, texts } = await page.evaluate(() => ({ frames: globalThis.frames_ms, shown_at: globalThis.shown_at, texts: [...document.querySelectorAll(".message.assistant .prose")].map((e) => e.textContent) }));
+  frames.sort((a, b) => a - b);
+  const [middle, longest] = [frames[frames.length >> 1], frames.at(-1)];
+  console.log(`1,000 tokens/s into each of two panes for 2 s: the end is seen ${shown_at - sent_at} ms after it was sent; ${frames.length} frames, half of them within ${middle.toFixed(0)} ms, the longest ${longest.toFixed(0)} ms`);
+  const plain = words.join("").replace(/[*`]/g, "").trim();
+  for (const text of texts) assert.equal(text.split(plain).length - 1, N / words.length);
+  assert.ok(shown_at - sent_at < 300, `seen ${shown_at - sent_at} ms late`);
+  assert.ok(middle < 50 && longest < 300, `half of the frames within ${middle} ms, the longest ${longest} ms`);
 });
 
 const PAGES = [["models", "/console/models"], ["model", `/console/models/${MODEL}`], ["playground", "/console/playground"], ["keys", "/console/keys"], ["team", "/console/team"], ["usage", "/console/usage"], ["billing", "/console/billing"], ["operations", "/console/operations"], ["account", "/console/account"], ["docs", "/docs"]];

@@ -15,12 +15,14 @@ const SHOTS = process.env.TOKENMILL_SCREENSHOTS;
 export const PASSWORD = "correct horse battery";
 
 export class Rig {
-  static async start() {
+  /** With the built-in model, or those of `models`, each `NAME=FILE`. */
+  static async start({ models = [] } = {}) {
     const binary = process.env.TOKENMILL_BIN;
     if (!binary) throw new Error("TOKENMILL_BIN must name the binary, as `cargo xtask test console` does");
     const rig = new Rig();
     rig.dataDir = mkdtempSync(join(tmpdir(), "tokenmill-"));
     const args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", rig.dataDir, "--log-level", "warn"];
+    for (const model of models) args.push("--model", model);
     if (process.env.TEST_CONSOLE_DIR) args.push("--console-dir", process.env.TEST_CONSOLE_DIR);
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TOKENMILL_")));
     rig.process = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"], env });
@@ -59,6 +61,15 @@ export class Rig {
     await page.getByLabel("Name").fill(person);
     await page.getByLabel("Password").fill(password);
     await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Models" }).waitFor();
+  }
+
+  /** Signs in whom the printed link makes the first administrator. */
+  async firstVisit(page) {
+    await page.goto(this.welcome);
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByLabel("Once more").fill(PASSWORD);
+    await page.getByRole("button", { name: "Set password and sign in" }).click();
     await page.getByRole("heading", { name: "Models" }).waitFor();
   }
 

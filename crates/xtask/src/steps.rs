@@ -138,6 +138,7 @@ fn node(root: &Path) -> Result<(), String> {
 
 /// The console in Chromium, which Debian's package manager brings where it is absent.
 fn console(root: &Path) -> Result<(), String> {
+    let python = venv(root, &["requirements.txt"])?;
     let binary = binary(root)?;
     let vendor = root.join("tools/console-vendor");
     run(Command::new("npm")
@@ -154,6 +155,7 @@ fn console(root: &Path) -> Result<(), String> {
         .current_dir(&folder)
         .arg("test")
         .env("TOKENMILL_BIN", binary)
+        .env("TOKENMILL_PYTHON", python)
         .env("CHROMIUM", chromium()?))
 }
 
