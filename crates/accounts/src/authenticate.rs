@@ -19,7 +19,7 @@ use crate::secret::ServerSecret;
 use crate::store::{Db, Place, PlaceError, StoreError, StoredKey};
 use crate::team::{Person, Team};
 
-/// The most keys, ids of no key, and pairs of person and project, that are kept of each. Where there are more, all of
+/// The most keys, ids of no key, and pairs of key and project, that are kept of each. Where there are more, all of
 /// that kind are forgotten and read again as they come.
 const MAX_CACHED: usize = 10_000;
 
@@ -38,7 +38,7 @@ pub struct Caller {
     /// What the usage is counted under.
     pub project: Project,
     /// What holds for it.
-    pub terms: Arc<Terms>,
+    pub terms: Terms,
 }
 
 /// Why a caller is not let in.
@@ -104,7 +104,8 @@ struct Read {
     /// Ids that no key has: asking for them again costs nothing. Kept apart, since anybody can make them up, and must
     /// not push out the keys that there are.
     unknown_keys: HashSet<String>,
-    places: HashMap<(String, Option<ProjectPath>), Result<Place, PlaceError>>,
+    /// By the key's id and the project that was named.
+    callers: HashMap<(String, Option<ProjectPath>), Result<Arc<Caller>, PlaceError>>,
     catalogue: Option<Arc<Catalogue>>,
 }
 
@@ -206,17 +207,15 @@ impl Authenticator<'_> {
         &self,
         presented: &str,
         project_header: Option<&str>,
-    ) -> Result<Caller, AuthError> {
+    ) -> Result<Arc<Caller>, AuthError> {
         if presented.is_empty() {
             return Err(AuthError::MissingKey);
         }
         let presented = PresentedKey::parse(presented).ok_or(AuthError::MalformedKey)?;
         let revision = self.cache.revision(self.store).await?;
         let key = self.key(&presented, revision).await?;
-        let place = self
-            .place(&key.person, project_path(project_header)?, revision)
-            .await??;
-        Ok(caller(&key, place))
+        let path = project_path(project_header)?;
+        Ok(self.caller(&key, path, revision).await??)
     }
 
     /// The caller of a session, whose use is counted under the key of this id.
@@ -225,7 +224,7 @@ impl Authenticator<'_> {
         key_id: &str,
         person: &Person,
         project_header: Option<&str>,
-    ) -> Result<Caller, AuthError> {
+    ) -> Result<Arc<Caller>, AuthError> {
         let revision = self.cache.revision(self.store).await?;
         let key = self.stored_key(key_id, revision).await?;
         // One that was revoked signs its owner out of the console.
@@ -233,7 +232,7 @@ impl Authenticator<'_> {
         let key = key.filter(is_good).ok_or(AuthError::UnknownSession)?;
         let path = project_path(project_header)?;
         let is_named = path.is_some();
-        match self.place(person, path, revision).await? {
+        match self.caller(&key, path, revision).await? {
             // Their default team need not be one that they are still in.
             Err(PlaceError::NotAMember) if !is_named => {
                 let team = self.store.any_team(person).await?.ok_or(AuthError::NotAMember)?;
@@ -241,9 +240,9 @@ impl Authenticator<'_> {
                     team: team.name,
                     project: DEFAULT_PROJECT.to_owned(),
                 };
-                Ok(caller(&key, self.place(person, Some(path), revision).await??))
+                Ok(self.caller(&key, Some(path), revision).await??)
             }
-            place => Ok(caller(&key, place?)),
+            caller => Ok(caller?),
         }
     }
 
@@ -279,21 +278,23 @@ impl Authenticator<'_> {
         Ok(key)
     }
 
-    async fn place(
+    /// Whoever presents this key for a project, from memory where they have been here before.
+    async fn caller(
         &self,
-        person: &Person,
+        key: &StoredKey,
         path: Option<ProjectPath>,
         revision: i64,
-    ) -> Result<Result<Place, PlaceError>, StoreError> {
-        let name = (person.id.clone(), path);
-        if let Some(place) = self.cache.at(revision).places.get(&name) {
-            return Ok(place.clone());
+    ) -> Result<Result<Arc<Caller>, PlaceError>, StoreError> {
+        let name = (key.id.clone(), path);
+        if let Some(caller) = self.cache.at(revision).callers.get(&name) {
+            return Ok(caller.clone());
         }
-        let place = self.store.place(person, name.1.as_ref(), self.now).await?;
+        let place = self.store.place(&key.person, name.1.as_ref(), self.now).await?;
+        let caller = place.map(|place| Arc::new(caller(key, place)));
         self.cache.keep(revision, |read| {
-            insert_bounded(&mut read.places, name, place.clone());
+            insert_bounded(&mut read.callers, name, caller.clone());
         });
-        Ok(place)
+        Ok(caller)
     }
 }
 
@@ -314,7 +315,7 @@ fn caller(key: &StoredKey, place: Place) -> Caller {
         person: key.person.clone(),
         team: place.team,
         project: place.project,
-        terms: Arc::new(terms),
+        terms,
     }
 }
 

@@ -22,9 +22,12 @@ mod catalogue;
 
 mod authenticate;
 
+mod configured;
 mod manage;
 
 mod idempotency;
+mod seal;
+
 mod saved;
 mod session;
 
@@ -48,11 +51,12 @@ use sqlx::migrate::MigrateError;
 pub use authenticate::{AuthError, Caller};
 pub use catalogue::{Catalogue, Day, ModelEntry, ModelKind, Reasoning, Stage};
 pub use clock::{Clock, Period, SystemClock, Timestamp};
-pub use idempotency::{Claim, Claimed, Outcome};
+pub use configured::ConfiguredModel;
+pub use idempotency::{Claim, Claimed, Outcome, Room, Sending};
 pub use key::{KEY_PREFIX, KeyInfo, KeySecret};
 pub use keys::{CreatedKey, KeyChange, KeyError, KeyRequest};
-pub use ledger::{Hold, HoldError, Ledger, NotSafe, Status, Usage, UsageId};
-pub use limits::{Cap, KeyScope, KeyTerms, ProjectLimits, Rates, Scope, TeamTerms, Terms, Tier};
+pub use ledger::{Hold, HoldError, Ledger, NotSafe, SlotError, SlotLease, Slots, Status, Usage, UsageId};
+pub use limits::{Cap, CapPurses, KeyScope, KeyTerms, ProjectLimits, Rates, Scope, TeamTerms, Terms, Tier};
 pub use manage::{
     AuditInfo, Balance, CapInfo, CreditInfo, CreditKind, CreditRequest, ManageError, MemberInfo,
     MembershipInfo, PriceInfo, ProjectInfo, ServerInfo, TeamChange, TeamInfo,
@@ -189,6 +193,11 @@ impl Accounts {
     /// Starts the ledger of a server on this data directory, of which there can be one. What an earlier one has left in
     /// its log is taken over.
     pub async fn start_ledger(&self) -> Result<Ledger, OpenError> {
+        self.start_ledger_with(SlotLease::default()).await
+    }
+
+    /// The same, where a server that is silent keeps its slots for another time than the usual.
+    pub async fn start_ledger_with(&self, slots: SlotLease) -> Result<Ledger, OpenError> {
         let data_dir = &self.shared.data_dir;
         let file_error = |path: &Path| {
             let path = path.to_owned();
@@ -215,6 +224,7 @@ impl Accounts {
             Arc::new(store),
             self.shared.clock.clone(),
             serving,
+            slots,
         )
         .await
         .map_err(file_error(&path))
@@ -253,7 +263,7 @@ impl Accounts {
         &self,
         presented: &str,
         project_header: Option<&str>,
-    ) -> Result<Caller, AuthError> {
+    ) -> Result<Arc<Caller>, AuthError> {
         let Shared {
             db,
             cache,

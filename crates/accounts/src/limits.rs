@@ -213,6 +213,10 @@ pub(crate) fn cap_purses(scope: Scope, target: &str, period: Period) -> String {
     format!("cap/{}/{target}/{}/", scope.name(), period.name())
 }
 
+/// The purses of a cap, of all its windows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CapPurses(pub(crate) String);
+
 /// The purse of a cap for the window that `at` lies in.
 pub(crate) fn cap_purse(scope: Scope, target: &str, period: Period, at: Timestamp) -> String {
     format!("{}{}", cap_purses(scope, target, period), period.window(at))

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use crate::Accounts;
 use crate::catalogue::{Catalogue, ModelEntry};
 use crate::clock::{Period, Timestamp};
-use crate::limits::{ProjectLimits, Rates, Scope, TeamTerms, Tier};
+use crate::limits::{CapPurses, ProjectLimits, Rates, Scope, TeamTerms, Tier};
 use crate::money::{Nanos, Price};
 use crate::project::is_name;
 use crate::store::StoreError;
@@ -35,6 +35,9 @@ pub enum ManageError {
         /// As it was named.
         name: String,
     },
+    /// The configuration file speaks for it.
+    #[error("{0} is set in the configuration file: change it there and start the server again")]
+    Configured(String),
     /// A value that cannot be taken.
     #[error("{0}")]
     Invalid(String),
@@ -425,7 +428,7 @@ impl Accounts {
         (scope, target): (Scope, &str),
         period: Period,
         limit: Option<Nanos>,
-    ) -> Result<(), ManageError> {
+    ) -> Result<CapPurses, ManageError> {
         if limit.is_some_and(|limit| limit.0 < 0) {
             return Err(ManageError::Invalid("a cap is 0 USD or more".to_owned()));
         }
@@ -465,20 +468,26 @@ impl Accounts {
         price: Price,
         valid_from: Option<Timestamp>,
     ) -> Result<i64, ManageError> {
-        let parts = [price.input, price.cached_input, price.output];
-        // A million dollars for a million tokens: with more, sums could come to an end.
-        if parts
-            .iter()
-            .any(|part| !(0..=1_000_000_000_000_000).contains(&part.0))
-        {
-            let fault = "a price is from 0 to 1,000,000 USD per million tokens";
+        self.check_price_is_free(model).await?;
+        self.put_price(actor, model, price, valid_from).await
+    }
+
+    pub(crate) async fn put_price(
+        &self,
+        actor: &str,
+        model: &str,
+        price: Price,
+        valid_from: Option<Timestamp>,
+    ) -> Result<i64, ManageError> {
+        if let Some(fault) = price.fault() {
             return Err(ManageError::Invalid(fault.to_owned()));
         }
         if model.is_empty() || model.chars().count() > MAX_TEXT_CHARS {
             return Err(ManageError::Invalid("the price needs a model's id".to_owned()));
         }
-        let from = valid_from.unwrap_or(self.now());
-        if from < self.now() {
+        let now = self.now();
+        let from = valid_from.unwrap_or(now);
+        if from < now {
             let fault = "a price cannot begin in the past: what was admitted under another price keeps it";
             return Err(ManageError::Invalid(fault.to_owned()));
         }
@@ -508,6 +517,11 @@ impl Accounts {
 
     /// Adds a version of a catalogue entry. An entry like the last one adds nothing.
     pub async fn set_model(&self, actor: &str, entry: &ModelEntry) -> Result<(), ManageError> {
+        self.check_model_is_free(&entry.id).await?;
+        self.put_model(actor, entry).await
+    }
+
+    pub(crate) async fn put_model(&self, actor: &str, entry: &ModelEntry) -> Result<(), ManageError> {
         if let Some(fault) = entry.fault() {
             return Err(ManageError::Invalid(fault));
         }

@@ -103,6 +103,14 @@ pub struct Tokens {
 }
 
 impl Price {
+    /// What is wrong with it, if anything is.
+    pub fn fault(&self) -> Option<&'static str> {
+        // A million dollars for a million tokens: with more, sums could come to an end.
+        let is_good = |part: Nanos| (0..=1_000_000_000_000_000).contains(&part.0);
+        let parts = [self.input, self.cached_input, self.output];
+        (!parts.into_iter().all(is_good)).then_some("a price is from 0 to 1,000,000 USD per million tokens")
+    }
+
     /// What tokens cost: tokens times prices, added up exactly, and then rounded up once to a whole nano-dollar.
     pub fn cost(&self, tokens: Tokens) -> Nanos {
         let n_cached = tokens.n_cached.unwrap_or(0).min(tokens.n_prompt);

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -195,7 +195,7 @@ impl Accounts {
     }
 
     /// Whose session this token stands for, and for which project.
-    pub async fn session(&self, token: &str, project_header: Option<&str>) -> Result<Caller, AuthError> {
+    pub async fn session(&self, token: &str, project_header: Option<&str>) -> Result<Arc<Caller>, AuthError> {
         let now = self.now();
         let mac = self.token_mac(token);
         let session = self

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokenmill_accounts::{
-    Accounts, AuthError, Caller, Claimed, Clock, KeyError, KeyRequest, KeySecret, OpenError, Outcome,
-    Timestamp,
+    Accounts, AuthError, Caller, Claimed, Clock, ConfiguredModel, KeyError, KeyRequest, KeySecret,
+    ManageError, ModelEntry, Nanos, OpenError, Outcome, Price, Project, Room, Sending, Timestamp,
 };
 
 /// A clock that stands still until it is set.
@@ -31,7 +31,7 @@ async fn started(dir: &Path) -> (Accounts, KeySecret) {
     (accounts, first.key.expect("a first start makes a key"))
 }
 
-async fn authenticate(accounts: &Accounts, key: &KeySecret) -> Result<Caller, AuthError> {
+async fn authenticate(accounts: &Accounts, key: &KeySecret) -> Result<Arc<Caller>, AuthError> {
     accounts.authenticate(key.expose(), None).await
 }
 
@@ -317,7 +317,7 @@ async fn cache_scopes_differ_by_project_and_salt_and_server() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (accounts, key) = started(one.path()).await;
     let (elsewhere, _) = started(two.path()).await;
-    let project = authenticate(&accounts, &key).await.unwrap().project;
+    let project = authenticate(&accounts, &key).await.unwrap().project.clone();
     let mut other = project.clone();
     other.id.push('x');
     let scope = accounts.cache_scope(&project, Some("salt"));
@@ -452,6 +452,173 @@ async fn what_a_team_keeps_gets_versions_and_is_its_own() {
 }
 
 #[tokio::test]
+async fn the_configuration_file_has_the_last_word_about_the_models_that_it_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::default();
+    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
+    let accounts = opened.expect("the directory is good");
+    let model = |id: &str, title: &str, input: Option<i64>| ConfiguredModel {
+        entry: ModelEntry {
+            id: id.into(),
+            title: title.into(),
+            ..ModelEntry::default()
+        },
+        price: input.map(|input| Price {
+            input: Nanos(input),
+            ..Price::default()
+        }),
+    };
+    let versions = async || {
+        let audit = accounts.audit(100).await.unwrap();
+        audit
+            .iter()
+            .filter(|change| change.actor == "the configuration file")
+            .count()
+    };
+    let listed = [model("a", "A", Some(7)), model("b", "B", None)];
+    accounts.configure_models(&listed).await.unwrap();
+    accounts.configure_models(&listed).await.unwrap();
+    assert_eq!(versions().await, 3, "two entries and a price, once");
+    let catalogue = accounts.read_catalogue().await.unwrap();
+    assert_eq!(catalogue.price("a", accounts.now()).input, Nanos(7));
+    let other = model("a", "Another", Some(8));
+    for refused in [
+        accounts.set_model("somebody", &other.entry).await.map(drop),
+        accounts
+            .set_price("somebody", "a", other.price.unwrap(), None)
+            .await
+            .map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, ManageError::Configured(_)), "{refused}");
+    }
+    // It says nothing of this price, and nothing of this model.
+    accounts
+        .set_price("somebody", "b", other.price.unwrap(), None)
+        .await
+        .unwrap();
+    accounts
+        .set_model("somebody", &model("c", "C", None).entry)
+        .await
+        .unwrap();
+    clock.0.fetch_add(1, Ordering::SeqCst);
+    accounts
+        .configure_models(&[model("a", "A", Some(9)), model("b", "B", None)])
+        .await
+        .unwrap();
+    assert_eq!(versions().await, 4, "a price");
+    let catalogue = accounts.read_catalogue().await.unwrap();
+    assert_eq!(catalogue.price("a", accounts.now()).input, Nanos(9));
+    assert_eq!(
+        catalogue.price("b", accounts.now()).input,
+        Nanos(8),
+        "as somebody set it"
+    );
+    // Out of the file, it stays as it was, and is free.
+    accounts.configure_models(&[]).await.unwrap();
+    assert_eq!(
+        accounts.read_catalogue().await.unwrap().model("a").unwrap().title,
+        "A"
+    );
+    accounts.set_model("somebody", &other.entry).await.unwrap();
+    accounts.configure_models(&listed).await.unwrap();
+    assert_eq!(
+        accounts.read_catalogue().await.unwrap().model("a").unwrap().title,
+        "A"
+    );
+}
+
+/// More than any of these tests needs.
+const ROOM: Room = Room {
+    max_keys: 100,
+    max_bytes: 1 << 20,
+};
+
+#[tokio::test]
+async fn an_answer_is_for_its_caller_alone_and_a_project_keeps_only_so_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::default();
+    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
+    let accounts = opened.expect("the directory is good");
+    let key = accounts.ensure_first().await.unwrap().key.expect("made now");
+    let project = authenticate(&accounts, &key).await.unwrap().project.clone();
+    let other = Project {
+        id: "other".into(),
+        name: "other".into(),
+    };
+    let body = vec![b'~'; 1_000];
+    let room = Room {
+        max_keys: 4,
+        // Three sealed answers, not four.
+        max_bytes: 3_500,
+    };
+    let sending = |project, key, credential| Sending {
+        project,
+        key,
+        credential,
+        parts: &[b"body"],
+    };
+    for name in ["a", "b", "c", "d"] {
+        let claimed = accounts
+            .claim(&sending(&project, name, "mine"), room)
+            .await
+            .unwrap();
+        let Claimed::Fresh(claim) = claimed else {
+            panic!("{claimed:?}")
+        };
+        let outcome = Outcome {
+            usage_id: Some(name.into()),
+            content_type: "text/plain".into(),
+            body: body.clone(),
+        };
+        accounts
+            .conclude(&claim, Some(name), Some(&outcome), room)
+            .await
+            .unwrap();
+        clock.0.fetch_add(1, Ordering::SeqCst);
+    }
+    let again = async |name, credential| {
+        accounts
+            .claim(&sending(&project, name, credential), room)
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        again("a", "mine").await,
+        Claimed::Spent(Some("a".into())),
+        "the oldest made room"
+    );
+    assert!(matches!(again("b", "mine").await, Claimed::Done(outcome) if outcome.body == body));
+    assert_eq!(again("b", "theirs").await, Claimed::Different);
+    let first_ends = Timestamp::from_millis(24 * 60 * 60 * 1000);
+    assert_eq!(
+        again("e", "mine").await,
+        Claimed::Full(first_ends),
+        "four are all"
+    );
+    let elsewhere = accounts.claim(&sending(&other, "e", "mine"), room).await.unwrap();
+    assert!(
+        matches!(elsewhere, Claimed::Fresh(_)),
+        "other projects have room of their own"
+    );
+    // Not a piece of it lies in any file of the folder.
+    accounts.close().await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = if path.is_file() {
+            std::fs::read(&path).unwrap()
+        } else {
+            Vec::new()
+        };
+        assert!(
+            !bytes.windows(16).any(|window| window == &body[..16]),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_claimed_key_is_free_again_only_after_a_day_or_where_it_cost_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::default();
@@ -462,10 +629,17 @@ async fn a_claimed_key_is_free_again_only_after_a_day_or_where_it_cost_nothing()
     let accounts = open().await;
     let first = accounts.ensure_first().await.unwrap();
     let key = first.key.expect("a first start makes a key");
-    let project = authenticate(&accounts, &key).await.unwrap().project;
+    let project = authenticate(&accounts, &key).await.unwrap().project.clone();
     let ledger = accounts.start_ledger().await.expect("nobody else is here");
     let claim = async |accounts: &Accounts, body: &[u8]| {
-        let claimed = accounts.claim(&project, "k", &[body]).await;
+        let parts = [body];
+        let sending = Sending {
+            project: &project,
+            key: "k",
+            credential: "mine",
+            parts: &parts,
+        };
+        let claimed = accounts.claim(&sending, ROOM).await;
         claimed.expect("the database is there")
     };
     let Claimed::Fresh(mine) = claim(&accounts, b"a").await else {
@@ -478,7 +652,7 @@ async fn a_claimed_key_is_free_again_only_after_a_day_or_where_it_cost_nothing()
         panic!("it was given back");
     };
     // Who gave it up has no more say.
-    accounts.conclude(&mine, Some("x"), None).await.unwrap();
+    accounts.conclude(&mine, Some("x"), None, ROOM).await.unwrap();
     assert_eq!(claim(&accounts, b"b").await, Claimed::Running);
     // The server ends without a word, and starts again.
     drop((ledger, accounts));
@@ -491,7 +665,7 @@ async fn a_claimed_key_is_free_again_only_after_a_day_or_where_it_cost_nothing()
         body: b"{}".to_vec(),
     };
     accounts
-        .conclude(&again, Some("u"), Some(&outcome))
+        .conclude(&again, Some("u"), Some(&outcome), ROOM)
         .await
         .unwrap();
     assert_eq!(claim(&accounts, b"b").await, Claimed::Done(outcome));

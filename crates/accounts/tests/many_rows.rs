@@ -41,7 +41,7 @@ async fn open(folder: &Path, clock: &TestClock) -> Accounts {
 }
 
 /// Everybody who asks: each key for each project.
-async fn callers(accounts: &Accounts) -> Vec<Caller> {
+async fn callers(accounts: &Accounts) -> Vec<Arc<Caller>> {
     let first = accounts.ensure_first().await.expect("a first start");
     let change = tokenmill_accounts::TeamChange {
         tier: Some(Tier::Unlimited),

@@ -7,18 +7,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use tokenmill_accounts::{AuthError, Caller, KeyScope, Project};
+use tokenmill_accounts::{AuthError, Caller, KeyScope, Project, Slots};
 use tokio::sync::{Notify, oneshot};
 
 use crate::App;
 use crate::console::{is_from_here, session_token};
 use crate::error::ApiError;
 use crate::observe::Record;
-use crate::serve::Peer;
 
 /// The key, as Anthropic's clients send it.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -30,50 +27,34 @@ const QUEUE_PATIENCE: Duration = Duration::from_millis(500);
 /// Names who pays: `team/project`.
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 
-/// The middleware of every route that needs a key, or the session of somebody who has signed in to the console. It runs
-/// before a byte of the body is read, and leaves the [`Caller`] in the request's extensions.
-pub(crate) async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match authenticate(&app, request.headers()).await {
-        Ok(caller) => {
-            if let Some(record) = request.extensions().get::<Record>() {
-                record.caller(
-                    &caller.key_id,
-                    &format!("{}/{}", caller.team.name, caller.project.name),
-                );
-            }
-            if let Err(error) = may_enter(&app, &caller, &request) {
-                return error.into_response();
-            }
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
+/// Lets in whoever has a key, or the session of somebody who has signed in to the console. Asked before a byte of the
+/// body is read; leaves the [`Caller`] in the request's extensions.
+pub(crate) async fn enter(app: &App, request: &mut Request) -> Result<(), ApiError> {
+    let caller = authenticate(app, request.headers()).await?;
+    if let Some(record) = request.extensions().get::<Record>() {
+        record.caller(
+            &caller.key_id,
+            &format!("{}/{}", caller.team.name, caller.project.name),
+        );
     }
+    may_enter(app, &caller, request)?;
+    request.extensions_mut().insert(caller);
+    Ok(())
 }
 
 /// Rules that hold for a caller whatever they ask: where they may come from, and whether their team is switched on.
 fn may_enter(app: &App, caller: &Caller, request: &Request) -> Result<(), ApiError> {
-    let country = country(app, request.headers());
-    let is_denied = |denied: &String| country.is_some_and(|country| denied.eq_ignore_ascii_case(country));
-    if app.options.denied_countries.iter().any(is_denied) {
+    let address = app.origins.address(request);
+    if app.origins.is_denied(request, address) {
         return Err(ApiError::country_not_supported());
     }
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    if !caller.terms.key.allows_address(peer) {
+    if !caller.terms.key.allows_address(address) {
         return Err(ApiError::unauthorized("network_not_allowed"));
     }
     if caller.terms.team.is_disabled && !caller.terms.has_scope(KeyScope::Admin) {
         return Err(ApiError::team_disabled());
     }
     Ok(())
-}
-
-fn country<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
-    let name = &app.options.country_header;
-    if name.is_empty() {
-        return None;
-    }
-    headers.get(name)?.to_str().ok()
 }
 
 /// The key must be good for this.
@@ -85,7 +66,7 @@ pub(crate) fn check_scope(caller: &Caller, scope: KeyScope) -> Result<(), ApiErr
     Err(ApiError::unauthorized("scope_not_granted").with_detail(detail))
 }
 
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
     let presented = presented_key(headers)?;
     let project = single(headers, &PROJECT).map_err(|()| invalid_project())?;
     if presented.is_empty()
@@ -279,6 +260,7 @@ impl InFlight {
                     limit: first.limit,
                     remaining: n_left - first.n,
                 },
+                slots: None,
             };
             lost.extend(first.reply.send(permit).err());
         }
@@ -323,6 +305,7 @@ impl InFlight {
             place,
             n,
             concurrency: concurrency(n_left - n),
+            slots: None,
         })
     }
 
@@ -362,6 +345,14 @@ pub(crate) struct Concurrency {
 }
 
 impl Concurrency {
+    /// Of all servers together.
+    pub(crate) fn of_all(limit: usize, remaining: u32) -> Concurrency {
+        Concurrency {
+            limit,
+            remaining: remaining as usize,
+        }
+    }
+
     /// Tells the caller about the limit that holds now. Limits of rates are not among them until there are any.
     pub(crate) fn describe(self, headers: &mut HeaderMap) {
         let limit = HeaderName::from_static("x-ratelimit-limit-concurrency");
@@ -379,6 +370,19 @@ pub(crate) struct Permit {
     n: usize,
     /// What was left when this one was given.
     pub(crate) concurrency: Concurrency,
+    /// Its slots among those of all servers.
+    slots: Option<Slots>,
+}
+
+impl Permit {
+    /// With slots among those of all servers.
+    pub(crate) fn with_slots(mut self, slots: Slots) -> Permit {
+        if let Some(n_left) = slots.n_left() {
+            self.concurrency.remaining = self.concurrency.remaining.min(n_left as usize);
+        }
+        self.slots = Some(slots);
+        self
+    }
 }
 
 impl Drop for Permit {

@@ -1,13 +1,12 @@
 //! Errors in the form of the API whose paths were asked for: OpenAI's everywhere, and Anthropic's below
 //! `/v1/messages`.
 //!
-//! A layer around all routes and not the endpoints' own business, so that refusals from in front of them (no key, too
+//! Around all routes and not the endpoints' own business, so that refusals from in front of them (no key, too
 //! large a header, a path that is none) have the form, too.
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::error::ApiError;
@@ -22,21 +21,36 @@ fn is_anthropic(path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The middleware around all routes.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    if !is_anthropic(request.uri().path()) {
-        return next.run(request).await;
+/// Who asked in whose form; known before the answer is.
+pub(crate) struct Dialect {
+    /// The request's name, where it was asked in Anthropic's.
+    anthropic: Option<String>,
+}
+
+impl Dialect {
+    pub(crate) fn of(request: &Request) -> Dialect {
+        let id = || request.extensions().get::<RequestId>().cloned();
+        let anthropic = is_anthropic(request.uri().path()).then(|| id().map_or_else(String::new, |id| id.0));
+        Dialect { anthropic }
     }
-    let id = request.extensions().get::<RequestId>().cloned();
-    let id = id.map_or_else(String::new, |RequestId(id)| id);
-    let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
+
+    /// The answer in that form.
+    pub(crate) fn write(self, response: Response) -> Response {
+        match self.anthropic {
+            Some(id) => in_anthropics(response, &id),
+            None => response,
+        }
+    }
+}
+
+fn in_anthropics(mut response: Response, id: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let Some(error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
-    let body = serde_json::to_vec(&error.anthropic_body(&id)).unwrap_or_default();
+    let body = serde_json::to_vec(&error.anthropic_body(id)).unwrap_or_default();
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response.map(|_| Body::from(body))
 }

@@ -224,7 +224,12 @@ impl ApiError {
         ApiError::new(StatusCode::CONFLICT, "already_exists", message)
     }
 
-    /// 409 or 422: what the `Idempotency-Key` header says does not go together with what was sent before.
+    /// 409: the configuration file speaks for it.
+    pub(crate) fn configured(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::CONFLICT, "set_in_configuration", message)
+    }
+
+    /// 409, 422 or 429: what the `Idempotency-Key` header says does not go together with what was sent before.
     pub(crate) fn idempotency(
         status: StatusCode,
         code: &'static str,

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokenmill_accounts::{Caller, KeyScope};
+use tokenmill_accounts::{Caller, KeyScope, SlotError};
 use tokenmill_inference::{CacheScope, Draft, InferenceError, PaidBy, Prompts};
 
 use crate::App;
-use crate::admission::{Permit, check_scope, wait_for_a_place_s};
+use crate::admission::{Concurrency, Permit, check_scope, wait_for_a_place_s};
 use crate::body::{Holding, read_json};
 use crate::catalogue::Offer;
 use crate::error::ApiError;
@@ -27,13 +27,16 @@ use crate::stream::{Answer, Folded, Frames};
 /// Names the request in the ledger.
 pub(crate) const USAGE_ID: HeaderName = HeaderName::from_static("x-usage-id");
 
+/// Headers of an answer that there is room for without growing: the usual ones, and those about rates.
+const NOTICES: usize = 16;
+
 /// Bodies over this are parsed where they do not hold up other requests.
 const PARSE_INLINE_BYTES: usize = 64 << 10;
 
 /// A request whose body has not been read. Dropping it, or later the answer's body, cancels it.
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
-    caller: Caller,
+    caller: Arc<Caller>,
     record: Record,
     request_id: String,
     request: Request,
@@ -45,7 +48,7 @@ impl FromRequest<Arc<App>> for Call {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Call, ApiError> {
         let extensions = request.extensions();
         let known = (
-            extensions.get::<Caller>().cloned(),
+            extensions.get::<Arc<Caller>>().cloned(),
             extensions.get::<Record>().cloned(),
             extensions.get::<RequestId>().cloned(),
         );
@@ -67,7 +70,7 @@ impl FromRequest<Arc<App>> for Call {
 /// A request whose body has been read. It counts as being read until it is admitted.
 pub(crate) struct Asked {
     pub(crate) app: Arc<App>,
-    caller: Caller,
+    caller: Arc<Caller>,
     record: Record,
     request_id: String,
     /// From the first byte to the last, the end of service waits for the request.
@@ -192,7 +195,7 @@ impl Asked {
         let usage_id = account.usage_id();
         let events = paid(events, account);
         let answer = Answer::begin(self.record.watch(events), app.keep_alive()).await?;
-        let mut notices = HeaderMap::new();
+        let mut notices = HeaderMap::with_capacity(NOTICES);
         // The request's line in the ledger, for whoever checks a bill.
         notices.extend(HeaderValue::from_str(&usage_id).map(|id| (USAGE_ID, id)));
         standings.describe(&mut notices);
@@ -268,14 +271,23 @@ async fn admit(app: &App, caller: &Caller, model: &str, n_choices: u32) -> Resul
         let message = format!("'n' is {n}; at most {limit} choices may be in flight together here");
         return Err(ApiError::parameter("invalid_value", "n", message));
     }
-    app.in_flight
-        .admit(&caller.project, model, n, limit)
-        .await
-        .map_err(|concurrency| {
-            // `n` sequences must end before this request fits.
-            let wait_s = wait_for_a_place_s(app.metrics.mean_duration_s(model), (limit / n.max(1)) as u64);
-            ApiError::too_many_in_flight(concurrency, wait_s)
-        })
+    let refuse = |concurrency| {
+        // `n` sequences must end before this request fits.
+        let wait_s = wait_for_a_place_s(app.metrics.mean_duration_s(model), (limit / n.max(1)) as u64);
+        ApiError::too_many_in_flight(concurrency, wait_s)
+    };
+    let permit = app.in_flight.admit(&caller.project, model, n, limit).await;
+    let permit = permit.map_err(refuse)?;
+    let limit_of_all = u32::try_from(limit).unwrap_or(u32::MAX);
+    let slots = app
+        .ledger
+        .slots(&caller.project.id, model, n_choices, limit_of_all)
+        .await;
+    let slots = slots.map_err(|error| match error {
+        SlotError::Full { n_left } => refuse(Concurrency::of_all(limit, n_left)),
+        SlotError::Unavailable => ApiError::unaccountable(error.to_string()),
+    })?;
+    Ok(permit.with_slots(slots))
 }
 
 /// What an upstream's refusal is to the caller, with the wait that was measured.
@@ -314,8 +326,7 @@ impl Running {
     /// Writes the answer as it comes.
     pub(crate) fn streamed(self, frames: impl Frames) -> Response {
         let body = self.answer.sse(frames, self.keep_alive);
-        let mut response = Response::new(Body::empty());
-        let headers = response.headers_mut();
+        let mut headers = self.notices;
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/event-stream; charset=utf-8"),
@@ -323,8 +334,9 @@ impl Running {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         // nginx buffers answers by default, which would hold a stream back.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        headers.extend(self.notices);
-        response.map(|_| Holding::wrap(body, self.permit))
+        let mut response = Response::new(Holding::wrap(body, self.permit));
+        *response.headers_mut() = headers;
+        response
     }
 }
 

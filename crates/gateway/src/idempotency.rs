@@ -1,24 +1,26 @@
 //! `Idempotency-Key`: a request that is sent again is answered with what came of the first sending, and charged once.
 //!
-//! The layer stands behind admission, so that a key belongs to a project, and in front of every endpoint that takes a
-//! body. A request with a key runs to its end even if its caller leaves: the next sending gets the answer. A request
+//! It stands behind admission, so that a key belongs to a project, and in front of every endpoint that takes a body. A request with a key runs to its end even if its caller leaves: the next sending gets the answer. A request
 //! that cost nothing gives the key back, for the next sending to run.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use tokenmill_accounts::{Accounts, Caller, Claim, Claimed, KeyScope, Outcome};
+use tokenmill_accounts::{
+    Accounts, Caller, Claim, Claimed, KeyScope, Outcome, Room, Sending, StoreError, Timestamp,
+};
 use tokio::sync::mpsc;
 
 use crate::App;
-use crate::admission::check_scope;
+use crate::admission::{check_scope, presented_key};
 use crate::body::read_json;
+use crate::console::session_token;
 use crate::error::ApiError;
 use crate::generate::USAGE_ID;
 
@@ -34,11 +36,11 @@ const PIECES: usize = 16;
 const AGAIN: Duration = Duration::from_secs(1);
 const MAX_TRIES: usize = 900;
 
-/// The middleware of every route that takes a body.
-pub(crate) async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Has a request run by `next`, once for each key. It must have been admitted.
+pub(crate) async fn once(app: &Arc<App>, request: Request, next: Next) -> Response {
     match key_of(&request) {
         Ok(None) => next.run(request).await,
-        Ok(Some(key)) => keyed(app, key, request, next)
+        Ok(Some(key)) => keyed(app.clone(), key, request, next)
             .await
             .unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
@@ -66,7 +68,7 @@ fn key_of(request: &Request) -> Result<Option<String>, ApiError> {
 }
 
 async fn keyed(app: Arc<App>, key: String, request: Request, next: Next) -> Result<Response, ApiError> {
-    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+    let Some(caller) = request.extensions().get::<Arc<Caller>>().cloned() else {
         return Err(ApiError::server_error(
             "a layer in front of the endpoint is missing",
         ));
@@ -81,19 +83,23 @@ async fn keyed(app: Arc<App>, key: String, request: Request, next: Next) -> Resu
         let patience = Duration::from_secs(app.options.body_timeout_s);
         read_json(&parts.headers, body, app.options.max_body_bytes, patience).await?
     };
-    let claimed = app
-        .accounts
-        .claim(
-            &caller.project,
-            &key,
-            &[parts.uri.path().as_bytes(), b"\0", &bytes],
-        )
-        .await
-        .map_err(|error| ApiError::unaccountable(error.to_string()))?;
+    let sending = Sending {
+        project: &caller.project,
+        key: &key,
+        credential: credential(&app, &parts.headers)?,
+        parts: &[parts.uri.path().as_bytes(), &bytes],
+    };
+    let room = Room {
+        max_keys: app.options.idempotency_keys,
+        max_bytes: app.options.idempotency_bytes,
+    };
+    let claimed = app.accounts.claim(&sending, room).await;
+    let claimed = claimed.map_err(|error| ApiError::unaccountable(error.to_string()))?;
     match claimed {
         Claimed::Fresh(claim) => {
             let open = Open {
                 accounts: app.accounts.clone(),
+                room,
                 claim: Some(claim),
             };
             let request = Request::from_parts(parts, Body::from(bytes));
@@ -102,11 +108,35 @@ async fn keyed(app: Arc<App>, key: String, request: Request, next: Next) -> Resu
             task.await
                 .map_err(|error| ApiError::server_error(error.to_string()))
         }
+        Claimed::Full(until) => Err(full(room, until, app.accounts.now())),
         Claimed::Done(outcome) => Ok(replayed(outcome)),
         Claimed::Running => Err(running()),
         Claimed::Different => Err(different()),
         Claimed::Spent(usage_id) => Err(spent(usage_id)),
     }
+}
+
+/// What the caller was let in with: the answer is sealed under it.
+fn credential<'h>(app: &App, headers: &'h HeaderMap) -> Result<&'h str, ApiError> {
+    match presented_key(headers)? {
+        "" => session_token(app, headers).ok_or_else(|| ApiError::unauthorized("missing_api_key")),
+        key => Ok(key),
+    }
+}
+
+fn full(room: Room, until: Timestamp, now: Timestamp) -> ApiError {
+    let message = format!(
+        "This project has used {} Idempotency-Keys within 24 hours, which is all that it may; send the request without one, \
+         or later",
+        room.max_keys
+    );
+    let wait_s = (until.as_secs() - now.as_secs()).clamp(1, 86_400) as u32;
+    ApiError::idempotency(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_idempotency_keys",
+        message,
+        Some(wait_s),
+    )
 }
 
 fn running() -> ApiError {
@@ -120,8 +150,7 @@ fn running() -> ApiError {
 }
 
 fn different() -> ApiError {
-    let message =
-        "This Idempotency-Key was used with another request within the last 24 hours; use a new one";
+    let message = "This Idempotency-Key was used with another request, or another API key, within the last 24 hours; use a new one";
     ApiError::idempotency(
         StatusCode::UNPROCESSABLE_ENTITY,
         "idempotency_key_reused",
@@ -133,8 +162,8 @@ fn different() -> ApiError {
 fn spent(usage_id: Option<String>) -> ApiError {
     let line = usage_id.map_or(String::new(), |id| format!(", as {id} in the ledger"));
     let message = format!(
-        "The request with this Idempotency-Key was cut short or too long to keep, and what it used was charged{line}; \
-         use a new key to ask again"
+        "The request with this Idempotency-Key was cut short, or its answer was too long to keep or had to make room for later \
+         ones, and what it used was charged{line}; use a new key to ask again"
     );
     ApiError::idempotency(StatusCode::CONFLICT, "idempotency_key_spent", message, None)
 }
@@ -155,6 +184,7 @@ fn replayed(outcome: Outcome) -> Response {
 /// A claim that is to be concluded. Dropped before, as by a panic, it is given back.
 struct Open {
     accounts: Accounts,
+    room: Room,
     claim: Option<Claim>,
 }
 
@@ -212,9 +242,9 @@ impl Open {
 
     async fn end(mut self, end: End) {
         let Some(claim) = self.claim.take() else { return };
-        if let Err(error) = tell(&self.accounts, &claim, &end).await {
+        if let Err(error) = tell(&self.accounts, self.room, &claim, &end).await {
             tracing::warn!(%error, "an idempotency key could not be concluded yet");
-            tokio::spawn(tell_later(self.accounts.clone(), claim, end));
+            tokio::spawn(tell_later(self.accounts.clone(), self.room, claim, end));
         }
     }
 }
@@ -222,25 +252,25 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            tokio::spawn(tell_later(self.accounts.clone(), claim, End::Free));
+            tokio::spawn(tell_later(self.accounts.clone(), self.room, claim, End::Free));
         }
     }
 }
 
-async fn tell(accounts: &Accounts, claim: &Claim, end: &End) -> Result<(), tokenmill_accounts::StoreError> {
+async fn tell(accounts: &Accounts, room: Room, claim: &Claim, end: &End) -> Result<(), StoreError> {
     match end {
         End::Free => accounts.release(claim).await,
         End::Charged(usage_id, outcome) => {
             accounts
-                .conclude(claim, usage_id.as_deref(), outcome.as_ref())
+                .conclude(claim, usage_id.as_deref(), outcome.as_ref(), room)
                 .await
         }
     }
 }
 
-async fn tell_later(accounts: Accounts, claim: Claim, end: End) {
+async fn tell_later(accounts: Accounts, room: Room, claim: Claim, end: End) {
     for _ in 0..MAX_TRIES {
-        if tell(&accounts, &claim, &end).await.is_ok() {
+        if tell(&accounts, room, &claim, &end).await.is_ok() {
             return;
         }
         tokio::time::sleep(AGAIN).await;

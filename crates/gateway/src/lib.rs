@@ -14,6 +14,8 @@ mod reference;
 
 mod generate;
 
+mod origin;
+
 mod admission;
 mod catalogue;
 mod idempotency;
@@ -36,6 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -44,14 +47,17 @@ use tokenmill_inference::Router as Models;
 
 pub use endpoints::{Access, MANAGE_ROUTES, ManageRoute, Operation, ROUTES, Route};
 pub use openapi::{Reply, document as openapi_document};
+pub use origin::OriginError;
 pub use parameters::{Group, Origin, Parameter, Rule};
 pub use reference::parameters_page;
 pub use serve::{ServeOptions, serve};
 
 use admission::InFlight;
+use dialect::Dialect;
 use error::ApiError;
 use observe::metrics::Metrics;
 use observe::recent::Recent;
+use origin::Origins;
 use rates::RateLimiter;
 
 /// What an operator can choose about the gateway.
@@ -62,9 +68,13 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// Seconds that a request's body may take to arrive.
     pub body_timeout_s: u64,
-    /// Sequences of one project for one model that may be in flight together: a request with `n` choices takes `n`. As
-    /// many requests of a project may be read together.
+    /// Sequences of one project for one model that may be in flight together, on all servers of a database: a request with `n`
+    /// choices takes `n`. As many requests of a project may be read together by each.
     pub max_in_flight: usize,
+    /// Idempotency keys of one project within a day; one more is refused.
+    pub idempotency_keys: usize,
+    /// Bytes of answers that are kept under the keys of one project; with more, the oldest go.
+    pub idempotency_bytes: usize,
     /// Seconds without text after which a stream gets a comment, so that proxies keep it.
     pub keep_alive_s: u64,
     /// The header in which a trusted proxy tells the caller's country, in two letters; empty for none.
@@ -73,7 +83,12 @@ pub struct Options {
     pub console_dir: String,
     /// Whether browsers reach the console by HTTPS alone, so that the session's cookie may be bound to that.
     pub secure_cookies: bool,
-    /// Countries whose callers are refused. Needs `country_header`; a caller whose country is not told is let in.
+    /// A file in MaxMind's format that tells the country of an address; empty for none.
+    pub country_database: String,
+    /// Networks of proxies whose `X-Forwarded-For` tells the caller's address.
+    pub trusted_proxies: Vec<String>,
+    /// Countries whose callers are refused. Needs `country_header` or `country_database`; a caller whose country is not known
+    /// is let in.
     pub denied_countries: Vec<String>,
 }
 
@@ -83,8 +98,12 @@ impl Default for Options {
             max_body_bytes: 4 << 20,
             body_timeout_s: 60,
             max_in_flight: 128,
+            idempotency_keys: 10_000,
+            idempotency_bytes: 256 << 20,
             keep_alive_s: 15,
             country_header: String::new(),
+            country_database: String::new(),
+            trusted_proxies: Vec::new(),
             console_dir: String::new(),
             secure_cookies: false,
             denied_countries: Vec::new(),
@@ -105,6 +124,7 @@ struct App {
     rates: Arc<RateLimiter>,
     models: Models,
     options: Options,
+    origins: Origins,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     recent: Arc<Recent>,
@@ -119,24 +139,33 @@ impl App {
 
 impl Gateway {
     /// Callers from `accounts`, who pay through its `ledger`; answers from `models`.
-    #[must_use]
-    pub fn new(accounts: Accounts, ledger: Ledger, models: Models, options: Options) -> Gateway {
+    ///
+    /// # Errors
+    /// Rules about where callers come from that cannot be kept.
+    pub fn new(
+        accounts: Accounts,
+        ledger: Ledger,
+        models: Models,
+        options: Options,
+    ) -> Result<Gateway, OriginError> {
+        let origins = Origins::open(&options)?;
         let metrics = Arc::new(Metrics::new(models.models().map(|card| card.id.as_str())));
         let in_flight = Arc::new(InFlight::new(options.max_in_flight));
         let is_draining = AtomicBool::new(false);
-        Gateway {
+        Ok(Gateway {
             app: Arc::new(App {
                 accounts,
                 ledger,
                 rates: Arc::default(),
                 models,
                 options,
+                origins,
                 in_flight,
                 metrics,
                 recent: Arc::new(Recent::new()),
                 is_draining,
             }),
-        }
+        })
     }
 
     /// The whole service: observed, then told in the form of the path's API, then headers within their limit, then drained or not, then (on most routes) a
@@ -151,12 +180,7 @@ impl Gateway {
         for route in ROUTES {
             let mut handler = (route.handler)();
             if route.access == Access::Key {
-                if route.method == "POST" {
-                    handler = handler.layer(middleware::from_fn_with_state(app.clone(), idempotency::layer));
-                }
-                handler = handler
-                    .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
-                    .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));
+                handler = handler.layer(middleware::from_fn_with_state(app.clone(), enter_once));
             }
             router = router.route(route.path, handler);
         }
@@ -165,8 +189,7 @@ impl Gateway {
             let handler = handlers
                 .reduce(MethodRouter::merge)
                 .unwrap_or_default()
-                .layer(middleware::from_fn_with_state(app.clone(), admission::layer))
-                .layer(middleware::from_fn_with_state(app.clone(), refuse_when_draining));
+                .layer(middleware::from_fn_with_state(app.clone(), enter));
             router = router.route(route.path, handler);
         }
         router
@@ -175,11 +198,9 @@ impl Gateway {
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::from_fn_with_state(
-                max_header_bytes,
-                refuse_large_headers,
+                (app.clone(), max_header_bytes),
+                around_all,
             ))
-            .layer(middleware::from_fn(dialect::layer))
-            .layer(middleware::from_fn_with_state(app.clone(), observe::layer))
             .with_state(app.clone())
     }
 
@@ -195,11 +216,49 @@ impl Gateway {
     }
 }
 
-async fn refuse_large_headers(
-    State(limit_bytes): State<usize>,
+/// In front of and behind every route. One layer, like [`enter_once`] inside it, and not one for each concern: each of axum's
+/// copies everything that lies within it, for every request.
+async fn around_all(
+    State((app, max_header_bytes)): State<(Arc<App>, usize)>,
     request: Request,
     next: middleware::Next,
 ) -> Response {
+    let answer = async |request: Request| {
+        let dialect = Dialect::of(&request);
+        let response = match check_headers(&request, max_header_bytes) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        };
+        dialect.write(response)
+    };
+    observe::watch(&app, request, answer).await
+}
+
+/// In front of what needs a caller.
+async fn enter(State(app): State<Arc<App>>, mut request: Request, next: middleware::Next) -> Response {
+    match may_enter(&app, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// In front of what asks a model: once for each idempotency key.
+async fn enter_once(State(app): State<Arc<App>>, mut request: Request, next: middleware::Next) -> Response {
+    match may_enter(&app, &mut request).await {
+        Ok(()) if request.method() == Method::POST => idempotency::once(&app, request, next).await,
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn may_enter(app: &App, request: &mut Request) -> Result<(), ApiError> {
+    if app.is_draining.load(Ordering::Relaxed) {
+        return Err(ApiError::overloaded("shutting_down", None));
+    }
+    admission::enter(app, request).await
+}
+
+fn check_headers(request: &Request, limit_bytes: usize) -> Result<(), ApiError> {
     let headers = request.headers();
     let lengths = headers
         .iter()
@@ -207,20 +266,9 @@ async fn refuse_large_headers(
     let target = request.uri().path_and_query();
     let n_bytes = lengths.sum::<usize>() + target.map_or(0, |target| target.as_str().len());
     if n_bytes > limit_bytes || headers.len() > serve::MAX_HEADERS {
-        return ApiError::headers_too_large(limit_bytes, serve::MAX_HEADERS).into_response();
+        return Err(ApiError::headers_too_large(limit_bytes, serve::MAX_HEADERS));
     }
-    next.run(request).await
-}
-
-async fn refuse_when_draining(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: middleware::Next,
-) -> Response {
-    if app.is_draining.load(Ordering::Relaxed) {
-        return ApiError::overloaded("shutting_down", None).into_response();
-    }
-    next.run(request).await
+    Ok(())
 }
 
 async fn unknown_route() -> ApiError {
@@ -236,11 +284,11 @@ fn random_id(prefix: &str) -> String {
     let mut bytes = [0_u8; 16];
     // Without randomness ids would repeat, and they are only names: better that than no answers.
     let _ = getrandom::fill(&mut bytes);
+    let mut id = String::with_capacity(prefix.len() + 2 * bytes.len());
+    id.push_str(prefix);
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    prefix
-        .chars()
-        .chain(digits.filter_map(|digit| char::from_digit(digit.into(), 16)))
-        .collect()
+    id.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    id
 }
 
 /// Reads a chat request as the endpoint does; the message where it would be refused. For fuzzing.

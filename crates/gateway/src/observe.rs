@@ -14,9 +14,8 @@ use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt, Stream, StreamExt};
 use tokenmill_inference::{Event, EventStream, InferenceError, Usage};
@@ -117,14 +116,18 @@ impl Record {
     }
 }
 
-/// The middleware around everything.
-pub(crate) async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Around everything: `answer` is watched until its last byte.
+pub(crate) async fn watch<F: Future<Output = Response>>(
+    app: &App,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let id = request_id(request.headers());
-    let record = Record(Arc::new(Mutex::new(Fields::open(&app, &id, &request))));
+    let record = Record(Arc::new(Mutex::new(Fields::open(app, &id, &request))));
     let guard = Closing(record.clone());
     request.extensions_mut().insert(RequestId(id.clone()));
     request.extensions_mut().insert(record.clone());
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(request)).catch_unwind().await;
     // A panic is a bug; the connection and everybody else's requests go on.
     let mut response =
         answered.unwrap_or_else(|_| ApiError::server_error("the handler panicked").into_response());

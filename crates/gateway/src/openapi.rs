@@ -290,7 +290,7 @@ fn meaning(status: u16) -> &'static str {
             "There is one already; or the first request with this idempotency key runs, or its answer is not there"
         }
         413 => "The body is too large",
-        422 => "The idempotency key belongs to another request",
+        422 => "The idempotency key belongs to another request, or to another API key",
         429 => "Too much at once, or within a minute",
         431 => "The headers are too large",
         500 => "A fault of the server",

@@ -1,6 +1,7 @@
 //! What an operator has chosen: built-in defaults, then the config file, then the environment, then flags, the later
 //! over the earlier.
 
+mod catalogue;
 mod file;
 mod options;
 mod reference;
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     /// The URL of a shared database; empty for one in the data folder.
     pub(crate) database: String,
     pub(crate) models: Vec<String>,
+    /// What the file says of models, and what they cost.
+    pub(crate) catalogue: Vec<tokenmill_accounts::ConfiguredModel>,
     /// `None` takes one per core that this process may use.
     pub(crate) threads: Option<NonZeroUsize>,
     /// Tokens of a context at most; `None` takes what each model allows.
@@ -59,6 +62,7 @@ impl Default for Config {
             data_dir: default_data_dir(),
             database: String::new(),
             models: Vec::new(),
+            catalogue: Vec::new(),
             threads: None,
             context: None,
             draft_models: Vec::new(),
@@ -274,6 +278,58 @@ mod tests {
         );
         assert!(fault("listen = 'a'\nlisten = 'b'\n").starts_with(":2: "));
         assert!(fault("x = \n").starts_with(":1: "));
+    }
+
+    #[test]
+    fn a_catalogue_is_read_from_the_file() {
+        let (_dir, path) = file(catalogue::EXAMPLE);
+        let config = resolve(&["--config", &path], &[]).unwrap();
+        let [model] = &config.catalogue[..] else { panic!() };
+        let expected: tokenmill_accounts::ModelEntry = serde_json::from_value(serde_json::json!({
+            "id": "acme/chat", "title": "Acme Chat", "kind": "text", "context_window": 32_768,
+            "parameters": 7_600_000_000_u64, "active_parameters": 7_600_000_000_u64,
+            "description": "Answers questions about Acme", "reasoning": "none", "lora_rank": 16,
+            "available_from": "2026-01-15", "deprecated_from": "2027-01-15", "retired_from": "2027-03-01",
+            "replacement": "acme/chat-2",
+        }))
+        .unwrap();
+        assert_eq!(model.entry, expected);
+        let price = model.price.unwrap();
+        let millions = [price.input, price.cached_input, price.output].map(|part| part.0 / 1_000_000);
+        assert_eq!(millions, [150, 50, 600]);
+        let (_dir, path) =
+            file("[[catalogue]]\nid = 'a'\navailable_from = 2026-01-15\n[[catalogue]]\nid = 'b'\n");
+        let config = resolve(&["--config", &path], &[]).unwrap();
+        let days = config
+            .catalogue
+            .iter()
+            .map(|model| model.entry.available_from.is_some());
+        assert_eq!(days.collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn a_fault_in_the_catalogue_names_its_line() {
+        let fault = |text: &str| {
+            let (_dir, path) = file(text);
+            let error = resolve(&["--config", &path], &[]).unwrap_err();
+            error.strip_prefix(&path).unwrap().to_owned()
+        };
+        let unknown = fault("[[catalogue]]\nid = 'a'\ntitel = 'A'\n");
+        assert!(unknown.starts_with(":3: unknown field `titel`"), "{unknown}");
+        assert!(
+            fault("[[catalogue]]\nid = 'a'\nkind = 'audio'\n").starts_with(":3: unknown variant `audio`")
+        );
+        assert!(fault("[[catalogue]]\nid = 'a'\nlora_rank = -1\n").starts_with(":3: "));
+        assert!(fault("[[catalogue]]\ntitle = 'A'\n").starts_with(":1: 'id' must have"));
+        assert!(
+            fault("\n[[catalogue]]\nid = 'a'\n[[catalogue]]\nid = 'a'\n")
+                .starts_with(":4: the model \"a\" is")
+        );
+        let price = "[[catalogue]]\nid = 'a'\n[catalogue.price]\noutput_usd = '1'\ninput_usd = ";
+        assert!(fault(&format!("{price}'-1'\n")).contains("a price is from 0"));
+        assert!(fault(&format!("{price}'a'\n")).contains("`input_usd` must be dollars in quotes"));
+        assert!(fault(&format!("{price}1.5\n")).starts_with(":5: "));
+        assert!(fault("[catalogue]\nid = 'a'\n").contains("each written as `[[catalogue]]`"));
     }
 
     #[test]

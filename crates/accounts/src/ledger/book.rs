@@ -8,12 +8,14 @@
 //! being returned.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::exchange::{Exchange, ExchangeError, Grant, Outcome, Want};
 use super::purse::Purse;
 use super::record::{Entry, Status, Usage, UsageId};
+use super::slots::{SlotBook, SlotLease};
 use crate::clock::Timestamp;
 use crate::money::{Nanos, Tokens};
 
@@ -37,7 +39,7 @@ const HEARTBEAT_MS: u64 = 5_000;
 
 /// A request that is running.
 struct Open {
-    usage: Usage,
+    usage: Arc<Usage>,
     /// Tokens at the last note in the log.
     n_noted: u64,
     /// Whether the log has its start, and who is told once it has.
@@ -47,7 +49,7 @@ struct Open {
 
 /// A request that is over, and that the database does not know.
 struct Ended {
-    usage: Usage,
+    usage: Arc<Usage>,
     is_safe: bool,
     /// Told once it is safe.
     acks: Vec<oneshot::Sender<()>>,
@@ -85,6 +87,7 @@ pub(crate) struct Book {
     epoch: i64,
     is_shared: bool,
     purses: BTreeMap<String, Purse>,
+    slots: SlotBook,
     open: BTreeMap<UsageId, Open>,
     ended: BTreeMap<UsageId, Ended>,
     demands: VecDeque<Demand>,
@@ -93,6 +96,8 @@ pub(crate) struct Book {
     is_fenced: bool,
     /// An exchange is out.
     is_asking: bool,
+    /// When the last one was made.
+    asked_ms: u64,
     /// An exchange may or may not have been done.
     is_unsure: bool,
     heard_ms: u64,
@@ -103,12 +108,13 @@ pub(crate) struct Book {
 
 impl Book {
     /// An empty one, to be reconciled before its first exchange.
-    pub(crate) fn new(replica: &str, is_shared: bool, now_ms: u64) -> Book {
+    pub(crate) fn new(replica: &str, is_shared: bool, slots: SlotLease, now_ms: u64) -> Book {
         Book {
             replica: replica.to_owned(),
             epoch: 0,
             is_shared,
             purses: BTreeMap::new(),
+            slots: SlotBook::new(slots),
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
             demands: VecDeque::new(),
@@ -116,6 +122,7 @@ impl Book {
             log_is_good: true,
             is_fenced: false,
             is_asking: false,
+            asked_ms: now_ms,
             is_unsure: true,
             heard_ms: now_ms,
             now_ms,
@@ -126,7 +133,7 @@ impl Book {
     /// Takes over what the log of an earlier process has left; the leases come with the first reconciliation.
     pub(crate) fn recover(&mut self, left: Vec<Usage>) {
         for usage in left {
-            self.put_ended(usage, true);
+            self.put_ended(Arc::new(usage), true);
         }
     }
 
@@ -192,6 +199,7 @@ impl Book {
     }
 
     fn start(&mut self, usage: Usage) {
+        let usage = Arc::new(usage);
         self.writes.push(Entry::Start(usage.clone()));
         let open = Open {
             usage,
@@ -221,7 +229,6 @@ impl Book {
         let Some(open) = self.open.get_mut(&id) else {
             return;
         };
-        open.usage.tokens.n_completion = n_completion;
         if n_completion > open.n_noted {
             open.n_noted = n_completion;
             self.writes.push(Entry::Tick { id, n_completion });
@@ -237,7 +244,8 @@ impl Book {
         status: Status,
         at: Timestamp,
     ) -> Option<oneshot::Receiver<()>> {
-        let usage = self.open.remove(&id)?.usage.ended(tokens, status, at);
+        let usage = Arc::unwrap_or_clone(self.open.remove(&id)?.usage);
+        let usage = Arc::new(usage.ended(tokens, status, at));
         for purse in purses_of(&usage) {
             if let Some(purse) = self.purses.get_mut(purse) {
                 purse.held -= usage.hold.0;
@@ -251,7 +259,7 @@ impl Book {
         Some(safe)
     }
 
-    fn put_ended(&mut self, usage: Usage, is_safe: bool) -> &mut Ended {
+    fn put_ended(&mut self, usage: Arc<Usage>, is_safe: bool) -> &mut Ended {
         for purse in purses_of(&usage) {
             let purse = self.purses.entry(purse.clone()).or_default();
             purse.free -= usage.charge().0;
@@ -350,17 +358,19 @@ impl Book {
             return None;
         }
         let usage = self.ended.values().take(EXCHANGE_USAGE);
-        let usage: Vec<Usage> = usage.map(|ended| ended.usage.clone()).collect();
+        let usage: Vec<Arc<Usage>> = usage.map(|ended| ended.usage.clone()).collect();
         let wants = self.wants(now_ms);
         let returns = self.idle(&wants, now_ms);
         let is_due = self.is_shared && now_ms.saturating_sub(self.heard_ms) >= HEARTBEAT_MS;
-        if usage.is_empty() && wants.is_empty() && returns.is_empty() && !is_due {
+        let slots = self.slots.wishes(now_ms);
+        let is_beat = self.is_shared && (self.slots.is_due(now_ms) || !slots.is_empty());
+        if usage.is_empty() && wants.is_empty() && returns.is_empty() && !is_due && !is_beat {
             return None;
         }
         for demand in &mut self.demands {
             demand.was_asked = true;
         }
-        self.is_asking = true;
+        (self.is_asking, self.asked_ms) = (true, now_ms);
         Some(Exchange {
             replica: self.replica.clone(),
             epoch: self.epoch,
@@ -368,6 +378,9 @@ impl Book {
             usage,
             returns,
             wants,
+            slots,
+            lease: self.slots.lease(),
+            is_beat,
         })
     }
 
@@ -412,7 +425,8 @@ impl Book {
         for (name, purse) in &mut self.purses {
             let is_called = purse.is_tight && self.is_shared;
             let is_needed = wanted.contains(name) || waited_for.contains(name);
-            if purse.free > 0 && !is_needed && (purse.is_idle(now_ms) || is_called) {
+            purse.is_recalled &= purse.free > 0;
+            if purse.is_recalled || (purse.free > 0 && !is_needed && (purse.is_idle(now_ms) || is_called)) {
                 purse.returning = purse.free;
                 purse.free = 0;
                 returns.insert(name.clone(), purse.returning);
@@ -434,6 +448,7 @@ impl Book {
         match outcome {
             Ok(outcome) => {
                 self.heard_ms = now_ms;
+                self.slots.exchanged(exchange, &outcome, self.asked_ms);
                 self.apply(exchange, &outcome, now_ms);
                 self.serve(exchange, &outcome, now_ms);
             }
@@ -463,7 +478,7 @@ impl Book {
         }
         for name in exchange.returns.keys() {
             if let Some(purse) = self.purses.get_mut(name) {
-                purse.returning = 0;
+                (purse.returning, purse.is_recalled) = (0, false);
             }
         }
         for grant in &outcome.grants {
@@ -483,8 +498,9 @@ impl Book {
             }
         }
         for name in &outcome.recalled {
-            if let Some(purse) = self.purses.get_mut(name) {
-                purse.is_tight = true;
+            match self.purses.get_mut(name) {
+                Some(purse) => purse.is_tight = true,
+                None => self.slots.call_back(name),
             }
         }
         // What an earlier process has left may be more than it was still lent: the database has charged all of it, and
@@ -590,6 +606,25 @@ impl Book {
         for purse in self.purses.values_mut() {
             purse.is_let_go = true;
         }
+        self.slots.return_all();
+    }
+
+    /// What is free of these purses goes back, whoever needs it: their limit has changed.
+    pub(crate) fn recall(&mut self, purses: &str) {
+        for (name, purse) in &mut self.purses {
+            // Also where nothing is free: an exchange that is out may bring something.
+            purse.is_recalled |= name.starts_with(purses);
+        }
+    }
+
+    /// Whether some of that is still here.
+    pub(crate) fn is_recalling(&self) -> bool {
+        self.purses.values().any(|purse| purse.is_recalled)
+    }
+
+    /// What is in flight here, and what else may be.
+    pub(crate) fn slots(&mut self) -> &mut SlotBook {
+        &mut self.slots
     }
 }
 
@@ -619,7 +654,7 @@ mod tests {
 
     #[test]
     fn whose_money_another_was_faster_to_take_is_not_refused_but_asks_again() {
-        let mut book = Book::new("r", false, 0);
+        let mut book = Book::new("r", false, SlotLease::default(), 0);
         book.reconcile(1, &BTreeMap::from([("credit/team".to_owned(), 40)]));
         let now = Timestamp::from_millis(0);
         // 50 are to be held, and 40 are here: 10 are asked for.
@@ -655,7 +690,7 @@ mod tests {
 
     #[test]
     fn minutes_of_spending_are_asked_for_beforehand() {
-        let mut book = Book::new("r", true, 0);
+        let mut book = Book::new("r", true, SlotLease::default(), 0);
         book.reconcile(1, &BTreeMap::from([("credit/team".to_owned(), 60)]));
         let (now, mut asked) = (Timestamp::from_millis(0), Vec::new());
         assert!(matches!(book.admit(usage(1), 30_000), Ok(Admission::Held)));

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::record::{Usage, UsageId};
+use super::slots::SlotLease;
 use crate::clock::Timestamp;
 
 /// A future of the store.
@@ -21,6 +23,31 @@ pub(crate) struct Want {
     pub(crate) extra: i64,
 }
 
+/// Sequences in flight that a server would like to hold of a place: a project and a model.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SlotWish {
+    pub(crate) place: String,
+    /// What all servers together may hold.
+    pub(crate) limit: i64,
+    /// What this server holds, and does not give up.
+    pub(crate) held: i64,
+    /// What it needs in all, with requests that wait.
+    pub(crate) need: i64,
+    /// What would spare asking again soon.
+    pub(crate) extra: i64,
+}
+
+/// What a server holds of a place from now on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SlotGrant {
+    pub(crate) place: String,
+    pub(crate) amount: i64,
+    /// So few are left that nothing should lie idle.
+    pub(crate) is_tight: bool,
+    /// What other servers hold.
+    pub(crate) elsewhere: i64,
+}
+
 /// One transaction of a server with the database.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Exchange {
@@ -28,10 +55,15 @@ pub(crate) struct Exchange {
     pub(crate) epoch: i64,
     pub(crate) now: Timestamp,
     /// Requests that have ended; those that the database has already change nothing.
-    pub(crate) usage: Vec<Usage>,
+    pub(crate) usage: Vec<Arc<Usage>>,
     /// Leases given back, by purse.
     pub(crate) returns: BTreeMap<String, i64>,
     pub(crate) wants: Vec<Want>,
+    /// What is in flight here: each a whole, not a difference.
+    pub(crate) slots: Vec<SlotWish>,
+    pub(crate) lease: SlotLease,
+    /// Tells that this server is there, so that its slots stay its own.
+    pub(crate) is_beat: bool,
 }
 
 /// What a purse lends.
@@ -52,7 +84,8 @@ pub(crate) struct Outcome {
     /// Requests that the database had already, and whose leases it had charged when they were last read.
     pub(crate) known: Vec<UsageId>,
     pub(crate) grants: Vec<Grant>,
-    /// Purses whose leases others wait for.
+    pub(crate) slots: Vec<SlotGrant>,
+    /// Purses and places of which others wait for what is lent here.
     pub(crate) recalled: Vec<String>,
 }
 

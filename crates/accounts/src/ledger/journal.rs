@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::sync::Arc;
 
 use super::disk::Disk;
 use super::record::{Entry, Status, Usage, UsageId};
@@ -156,7 +157,8 @@ impl<D: Disk> Journal<D> {
 fn remember(left: &mut BTreeMap<UsageId, Usage>, entry: Entry) {
     match entry {
         Entry::Start(usage) => {
-            left.entry(usage.id).or_insert(usage);
+            left.entry(usage.id)
+                .or_insert_with(|| Arc::unwrap_or_clone(usage));
         }
         Entry::Tick { id, n_completion } => {
             if let Some(usage) = left.get_mut(&id)
@@ -166,7 +168,7 @@ fn remember(left: &mut BTreeMap<UsageId, Usage>, entry: Entry) {
             }
         }
         Entry::End(usage) => {
-            left.insert(usage.id, usage);
+            left.insert(usage.id, Arc::unwrap_or_clone(usage));
         }
     }
 }

@@ -16,8 +16,11 @@ mod record;
 mod exchange;
 
 mod purse;
+mod slots;
 
 mod book;
+
+mod in_flight;
 
 mod disk;
 mod journal;
@@ -33,10 +36,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-pub(crate) use exchange::{Answer, Exchange, ExchangeError, Grant, LedgerStore, Outcome, Want};
+pub(crate) use exchange::{
+    Answer, Exchange, ExchangeError, Grant, LedgerStore, Outcome, SlotGrant, SlotWish, Want,
+};
+pub use in_flight::{SlotError, Slots};
 pub use record::{Status, Usage, UsageId};
+pub use slots::SlotLease;
 
 use crate::clock::Clock;
+use crate::limits::CapPurses;
 use crate::money::{Nanos, Tokens};
 use book::{Admission, Book, Refusal};
 use disk::FolderDisk;
@@ -136,6 +144,7 @@ impl Ledger {
         store: Arc<dyn LedgerStore>,
         clock: Arc<dyn Clock>,
         serving: File,
+        slots: SlotLease,
     ) -> std::io::Result<Ledger> {
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).map_err(std::io::Error::other)?;
@@ -146,7 +155,7 @@ impl Ledger {
         if !left.is_empty() {
             tracing::info!(requests = left.len(), "taking over usage from the log");
         }
-        let mut book = Book::new(replica, store.is_shared(), 0);
+        let mut book = Book::new(replica, store.is_shared(), slots, 0);
         book.recover(left);
         let shared = Arc::new(Shared {
             book: Mutex::new(book),
@@ -230,6 +239,19 @@ impl Ledger {
             self.shared.to_exchange.notify_one();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Gives back what is free of a cap's purses, after the cap was changed: what was lent under the old limit is not spent
+    /// under the new one. A database that does not answer is not waited for long; it will have it with the next word.
+    pub async fn give_back(&self, purses: &CapPurses) {
+        self.shared.book().recall(&purses.0);
+        let until_back = async {
+            while self.shared.book().is_recalling() {
+                self.shared.to_lend.notify_one();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = tokio::time::timeout(STORE_PATIENCE, until_back).await;
     }
 
     /// Tells the database everything, gives leases back and ends. What it cannot tell in time stays in the log.

@@ -20,6 +20,8 @@ pub(super) struct Purse {
     used_at_ms: u64,
     /// Nobody needs it any more, however lately it was used.
     pub(super) is_let_go: bool,
+    /// What is free was lent under a limit that holds no more, and goes back at once.
+    pub(super) is_recalled: bool,
     pub(super) pace: Pace,
     /// Nothing is asked for ahead of need before this: there was too little.
     pub(super) ask_ahead_at_ms: u64,

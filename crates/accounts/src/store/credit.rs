@@ -6,12 +6,17 @@ use super::exchange::{lock_chain, set_chain};
 use super::manage::{Books, Change, find_team, unknown};
 use super::people::{moment, named, team_of};
 use super::purses::{cap_limit, credit_row};
+use super::slots::free_slots;
 use crate::chain::{CreditEntry, credit_hash};
 use crate::clock::{Period, Timestamp};
-use crate::limits::{Scope, cap_purse, cap_purses, credit_purse};
+use crate::limits::{CapPurses, Scope, cap_purse, cap_purses, credit_purse};
 use crate::manage::{Balance, CapInfo, CreditInfo, ManageError, ServerInfo};
 use crate::money::Nanos;
 use crate::team::Team;
+
+/// For so long servers are told to give back what they hold of a cap that was changed: longer than the longest time
+/// between two words of theirs.
+const RECALLED_FOR_MS: i64 = 10_000;
 
 /// A change of a team's credit.
 pub(crate) struct CreditChange<'a> {
@@ -271,6 +276,7 @@ impl Books {
             &values![change.target],
         )
         .await?;
+        free_slots(&mut tx, change.target).await?;
         Ok(self.commit(tx, change).await?)
     }
 
@@ -280,7 +286,7 @@ impl Books {
         scope: Scope,
         period: Period,
         limit: Option<Nanos>,
-    ) -> Result<(), ManageError> {
+    ) -> Result<CapPurses, ManageError> {
         let mut tx = self.begin().await?;
         let target = find_target(&mut tx, scope, change.target).await?;
         match limit {
@@ -300,8 +306,9 @@ impl Books {
                 .await?;
             }
         }
-        relimit(&mut tx, scope, &target, period).await?;
-        Ok(self.commit(tx, change).await?)
+        let purses = relimit(&mut tx, (scope, &target, period), change.now).await?;
+        self.commit(tx, change).await?;
+        Ok(purses)
     }
 
     pub(crate) async fn caps(&self, now: Timestamp) -> Result<Vec<CapInfo>, StoreError> {
@@ -396,18 +403,19 @@ async fn find_target(tx: &mut Tx, scope: Scope, name: &str) -> Result<String, Ma
     Ok(row.text(0)?)
 }
 
-/// Gives the purses of a cap, past ones among them, the limit that holds now.
+/// Gives the purses of a cap, past ones among them, the limit that holds now. Servers give back what they were lent of them
+/// under another.
 pub(crate) async fn relimit(
     tx: &mut Tx,
-    scope: Scope,
-    target: &str,
-    period: Period,
-) -> Result<(), StoreError> {
+    (scope, target, period): (Scope, &str, Period),
+    now: Timestamp,
+) -> Result<CapPurses, StoreError> {
     let limit = cap_limit(tx, scope, target, period).await?;
+    let purses = cap_purses(scope, target, period);
     tx.execute(
-        "UPDATE purses SET limit_n = $2 WHERE substr(id, 1, length($1)) = $1",
-        &values![cap_purses(scope, target, period), limit],
+        "UPDATE purses SET limit_n = $2, recall_at = $3 WHERE substr(id, 1, length($1)) = $1",
+        &values![&purses, limit, now.as_millis() + RECALLED_FOR_MS],
     )
     .await?;
-    Ok(())
+    Ok(CapPurses(purses))
 }

@@ -361,12 +361,22 @@ impl Tx {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
-    /// Rows of a wide table in one statement. Each is a round trip to Postgres; in SQLite, whose statements look their
-    /// values up by name, one after the other, few rows cost less than many.
-    pub(crate) fn rows_at_once(&self) -> usize {
+    /// Places for `n` values in a row, the first of which is the statement's `from`th. SQLite would look up a place by its
+    /// number among the names of all others; without one they are filled in order, so that nothing may be left out.
+    pub(crate) fn places(&self, from: usize, n: usize) -> String {
+        let place = |idx: usize| match self {
+            Tx::Sqlite(_) => "?".to_owned(),
+            Tx::Postgres(_) => format!("${idx}"),
+        };
+        let places: Vec<String> = (from..from + n).map(place).collect();
+        places.join(", ")
+    }
+
+    /// The database's own clock, in milliseconds, as a statement has it.
+    pub(crate) fn now(&self) -> &'static str {
         match self {
-            Tx::Sqlite(_) => 8,
-            Tx::Postgres(_) => 50,
+            Tx::Sqlite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Tx::Postgres(_) => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
         }
     }
 

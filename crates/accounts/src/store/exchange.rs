@@ -1,19 +1,22 @@
 //! The ledger in the database: leases out of purses, and usage into the chain, all of an exchange in one transaction.
 //!
 //! Whoever needs several rows takes them in the same order: the server's own, then the teams' chains, then purses, each
-//! sorted by name. Where two get in each other's way all the same, the database undoes one and it is done again.
+//! sorted by name, then places. Where two get in each other's way all the same, the database undoes one and it is done again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::StoreError;
 use super::db::{Db, Row, Tx, Value, values};
-use super::purses::{PurseRow, lock_purses, make_purse, placeholders};
+use super::purses::{PurseRow, lock_purses, make_purse};
+use super::slots::{beat, free_slots, grant_slots};
 use crate::chain::{EMPTY, Head, usage_hash};
 use crate::clock::Timestamp;
 use crate::ledger::{Answer, Exchange, ExchangeError, Grant, LedgerStore, Outcome, Usage};
 use crate::secret::ServerSecret;
 
+/// Rows of usage in one statement.
+const ROWS_AT_ONCE: usize = 50;
 /// Exchanges that are done again after a conflict.
 const MAX_TRIES: usize = 10;
 /// A server that has not been heard of for so long counts as gone when money is shared out.
@@ -74,6 +77,8 @@ impl DbLedger {
             &values![replica, owner, now.as_millis()],
         )
         .await?;
+        // What ran in the process before this one is over.
+        free_slots(&mut tx, replica).await?;
         tx.commit().await
     }
 
@@ -125,6 +130,10 @@ impl DbLedger {
         charge(&mut tx, exchange, &fresh, &mut purses).await?;
         give_back(&mut tx, exchange, &mut purses).await?;
         let grants = lend(&mut tx, exchange, &mut purses).await?;
+        if exchange.is_beat {
+            beat(&mut tx, exchange).await?;
+        }
+        let slots = grant_slots(&mut tx, exchange).await?;
         let recalled = if self.db.is_shared() {
             recalled(&mut tx, exchange).await?
         } else {
@@ -135,6 +144,7 @@ impl DbLedger {
         Ok(Some(Outcome {
             known,
             grants,
+            slots,
             recalled,
         }))
     }
@@ -156,7 +166,7 @@ impl DbLedger {
                 head = usage_hash(&self.secret, &head, seq, &exchange.replica, usage);
                 rows.push((seq, head, usage));
             }
-            for rows in rows.chunks(tx.rows_at_once()) {
+            for rows in rows.chunks(ROWS_AT_ONCE) {
                 insert_usage(tx, &exchange.replica, rows).await?;
             }
             set_chain(tx, team_id, seq, &head).await?;
@@ -169,7 +179,10 @@ impl DbLedger {
 
 /// The requests that the database does not have yet, and those that it has. Only this server tells of them, and its row
 /// is taken.
-async fn fresh<'a>(tx: &mut Tx, usage: &'a [Usage]) -> Result<(Vec<&'a Usage>, Vec<&'a Usage>), StoreError> {
+async fn fresh<'a>(
+    tx: &mut Tx,
+    usage: &'a [Arc<Usage>],
+) -> Result<(Vec<&'a Usage>, Vec<&'a Usage>), StoreError> {
     if usage.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -177,14 +190,11 @@ async fn fresh<'a>(tx: &mut Tx, usage: &'a [Usage]) -> Result<(Vec<&'a Usage>, V
         .iter()
         .map(|usage| Value::from(usage.id.to_string()))
         .collect();
-    let sql = format!(
-        "SELECT id FROM usage WHERE id IN ({})",
-        placeholders(1, ids.len())
-    );
+    let sql = format!("SELECT id FROM usage WHERE id IN ({})", tx.places(1, ids.len()));
     let known = tx.rows(&sql, &ids).await?;
     let known: BTreeSet<String> = known.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
     let is_fresh = |usage: &&Usage| known.is_empty() || !known.contains(&usage.id.to_string());
-    Ok(usage.iter().partition(is_fresh))
+    Ok(usage.iter().map(Arc::as_ref).partition(is_fresh))
 }
 
 /// The end of a team's chain, which nobody else can add to until this transaction is over.
@@ -225,7 +235,7 @@ pub(crate) async fn set_chain(tx: &mut Tx, team_id: &str, seq: i64, head: &Head)
 async fn insert_usage(tx: &mut Tx, replica: &str, rows: &[(i64, Head, &Usage)]) -> Result<(), StoreError> {
     const COLUMNS: usize = 20;
     let tuples: Vec<String> = (0..rows.len())
-        .map(|idx| format!("({})", placeholders(idx * COLUMNS + 1, COLUMNS)))
+        .map(|idx| format!("({})", tx.places(idx * COLUMNS + 1, COLUMNS)))
         .collect();
     let sql = format!(
         "INSERT INTO usage (id, team_id, seq, project_id, key_id, model, price_version, input_n, cached_n, output_n,
@@ -485,7 +495,10 @@ async fn recalled(tx: &mut Tx, exchange: &Exchange) -> Result<Vec<String>, Store
     let rows = tx
         .rows(
             "SELECT purses.id FROM purses JOIN leases ON leases.purse_id = purses.id
-             WHERE leases.replica_id = $1 AND leases.amount_n > 0 AND purses.recall_at > $2",
+             WHERE leases.replica_id = $1 AND leases.amount_n > 0 AND purses.recall_at > $2
+             UNION ALL
+             SELECT places.id FROM places JOIN slots ON slots.place_id = places.id
+             WHERE slots.replica_id = $1 AND places.recall_at > $2",
             &values![&exchange.replica, exchange.now.as_millis() - RECALL_MS],
         )
         .await?;

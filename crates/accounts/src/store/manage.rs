@@ -242,7 +242,7 @@ impl Books {
             )
             .await?;
             for period in Period::ALL {
-                relimit(&mut tx, Scope::Team, &team.id, period).await?;
+                relimit(&mut tx, (Scope::Team, &team.id, period), change.now).await?;
             }
         }
         if let Some(is_disabled) = what.is_disabled {

@@ -8,13 +8,14 @@ pub(crate) mod people;
 
 pub(crate) mod exchange;
 mod purses;
+mod slots;
 
 pub(crate) mod credit;
 pub(crate) mod manage;
 
 pub(crate) mod report;
 
-mod idempotency;
+pub(crate) mod idempotency;
 mod saved;
 mod sessions;
 

@@ -32,12 +32,6 @@ impl PurseRow {
     }
 }
 
-/// `$from, $from+1, …`, `n` of them.
-pub(crate) fn placeholders(from: usize, n: usize) -> String {
-    let list: Vec<String> = (from..from + n).map(|idx| format!("${idx}")).collect();
-    list.join(", ")
-}
-
 /// Those of the purses that there are, which nobody else can change until this transaction is over.
 pub(crate) async fn lock_purses(
     tx: &mut Tx,
@@ -50,7 +44,7 @@ pub(crate) async fn lock_purses(
     for names in names.chunks(500) {
         let sql = format!(
             "SELECT id, limit_n, spent_n, leased_n FROM purses WHERE id IN ({}) ORDER BY id{}",
-            placeholders(1, names.len()),
+            tx.places(1, names.len()),
             tx.for_update()
         );
         for row in tx.rows(&sql, names).await? {
@@ -64,7 +58,7 @@ pub(crate) async fn lock_purses(
         }
         let sql = format!(
             "SELECT purse_id, amount_n FROM leases WHERE purse_id IN ({}) AND replica_id = ${}",
-            placeholders(1, names.len()),
+            tx.places(1, names.len()),
             names.len() + 1
         );
         let mut bound = names.to_vec();

@@ -13,6 +13,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "idempotency",
         include_str!("../../migrations/0004_idempotency.sql"),
     ),
+    (
+        5,
+        "sealed answers",
+        include_str!("../../migrations/0005_sealed_answers.sql"),
+    ),
+    (6, "slots", include_str!("../../migrations/0006_slots.sql")),
 ];
 
 /// Tables whose every change moves the revision on: what a server keeps in memory is made of them.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokenmill_accounts::{
-    Accounts, Caller, CreditKind, CreditRequest, HoldError, Ledger, Nanos, Price, SystemClock, Tokens,
+    Accounts, Caller, CreditKind, CreditRequest, HoldError, Ledger, Nanos, OpenError, Price, SlotLease,
+    SystemClock, Tokens,
 };
 
 /// A data folder with the secret that all servers share.
@@ -42,12 +43,38 @@ const PRICE: Price = Price {
 /// Servers that share a database, and somebody who asks.
 pub(crate) struct Fleet {
     pub(crate) servers: Vec<(Accounts, Ledger)>,
-    pub(crate) caller: Caller,
+    url: String,
+    pub(crate) caller: Arc<Caller>,
     pub(crate) price: Price,
-    _folders: Vec<tempfile::TempDir>,
+    folders: Vec<tempfile::TempDir>,
+}
+
+impl Fleet {
+    /// Ends a server as a kill would, without a word to the database.
+    pub(crate) fn kill(&mut self, idx: usize) {
+        self.servers.remove(idx);
+    }
+
+    /// Starts a server on the data folder of the one that was the `idx`th.
+    pub(crate) async fn start_again(&self, idx: usize) -> (Accounts, Ledger) {
+        let accounts = open(self.folders[idx].path(), &self.url).await;
+        let ledger = loop {
+            match accounts.start_ledger().await {
+                Ok(ledger) => break ledger,
+                // The one before it has not let go of the folder yet.
+                Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        (accounts, ledger)
+    }
 }
 
 pub(crate) async fn fleet(n_servers: usize, url: &str) -> Fleet {
+    fleet_with(n_servers, url, SlotLease::default()).await
+}
+
+pub(crate) async fn fleet_with(n_servers: usize, url: &str, slots: SlotLease) -> Fleet {
     let first_folder = folder(None);
     let first = open(first_folder.path(), url).await;
     let key = first
@@ -72,12 +99,18 @@ pub(crate) async fn fleet(n_servers: usize, url: &str) -> Fleet {
     let mut folders = vec![first_folder];
     let mut servers = vec![(
         first.clone(),
-        first.start_ledger().await.expect("it works on a good machine"),
+        first
+            .start_ledger_with(slots)
+            .await
+            .expect("it works on a good machine"),
     )];
     for _ in 1..n_servers {
         let folder = folder(Some(folders[0].path()));
         let accounts = open(folder.path(), url).await;
-        let ledger = accounts.start_ledger().await.expect("it works on a good machine");
+        let ledger = accounts
+            .start_ledger_with(slots)
+            .await
+            .expect("it works on a good machine");
         servers.push((accounts, ledger));
         folders.push(folder);
     }
@@ -85,7 +118,8 @@ pub(crate) async fn fleet(n_servers: usize, url: &str) -> Fleet {
         servers,
         caller,
         price,
-        _folders: folders,
+        url: url.to_owned(),
+        folders,
     }
 }
 
@@ -104,7 +138,7 @@ pub(crate) async fn add_credit(accounts: &Accounts, amount: i64, reference: &str
 }
 
 /// One request: false where the money does not reach.
-pub(crate) async fn ask(accounts: &Accounts, ledger: &Ledger, fleet: &(Caller, Price)) -> bool {
+pub(crate) async fn ask(accounts: &Accounts, ledger: &Ledger, fleet: &(Arc<Caller>, Price)) -> bool {
     let hold = loop {
         let mut usage = accounts.usage(&fleet.0, "m", fleet.1);
         usage.tokens.n_prompt = 10;

@@ -2,11 +2,40 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
-use tokenmill_accounts::{Accounts, Nanos};
+use tokenmill_accounts::{Accounts, Nanos, Period, Scope};
 
 use crate::database::Postgres;
 use crate::fleet::{add_credit, ask, fleet};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_that_is_lowered_elsewhere_holds_within_a_word_to_the_database() {
+    let Some(postgres) = Postgres::start() else { return };
+    let fleet = fleet(2, &postgres.url()).await;
+    let shared = (fleet.caller.clone(), fleet.price);
+    let (accounts, _) = &fleet.servers[0];
+    add_credit(accounts, 1_000_000_000, "enough").await;
+    let set = async |limit| {
+        let cap = (Scope::Team, "default");
+        accounts.set_cap("test", cap, Period::Month, Some(limit)).await
+    };
+    set(Nanos(1_000_000_000)).await.expect("a good cap");
+    for (accounts, ledger) in &fleet.servers {
+        assert!(ask(accounts, ledger, &shared).await);
+        ledger.flush().await;
+    }
+    let caps = accounts.caps().await.expect("readable");
+    set(caps[0].spent).await.expect("a good cap");
+    let (accounts, ledger) = &fleet.servers[1];
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while ask(accounts, ledger, &shared).await {
+        assert!(
+            Instant::now() < deadline,
+            "it still spends what it was lent under the old cap"
+        );
+    }
+}
 
 /// Nothing was overspent; what is left.
 async fn check_round(accounts: &Accounts, round: usize) -> i64 {

@@ -7,3 +7,4 @@ mod proxy;
 
 mod faults;
 mod four_servers;
+mod slots;

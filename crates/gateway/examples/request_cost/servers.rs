@@ -79,7 +79,7 @@ async fn full(listener: TcpListener) {
         .expect("a good amount");
     let ledger = accounts.start_ledger().await.expect("nobody else is here");
     let models = Router::new(vec![Arc::new(AtOnce)]).expect("one name");
-    let gateway = Gateway::new(accounts, ledger, models, Options::default());
+    let gateway = Gateway::new(accounts, ledger, models, Options::default()).expect("no rules");
     announce(&listener, first.key.expect("a first start").expose());
     tokenmill_gateway::serve(
         listener,

@@ -58,7 +58,7 @@ impl From<&ModelCard> for Model {
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Json<ModelList>, ApiError> {
     check_scope(&caller, KeyScope::ReadModels)?;
     let mut data = Vec::new();
@@ -75,7 +75,7 @@ pub(super) async fn list(
 pub(super) async fn retrieve(
     id: Result<Path<String>, PathRejection>,
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Json<Model>, ApiError> {
     check_scope(&caller, KeyScope::ReadModels)?;
     // Bytes that are no text name no model; the extractor's own refusal would not be in the error's shape.

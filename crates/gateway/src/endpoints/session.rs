@@ -19,7 +19,6 @@ use crate::App;
 use crate::body::read_json;
 use crate::console::{is_from_here, session_token, set_cookie};
 use crate::error::ApiError;
-use crate::serve::Peer;
 
 const MAX_BODY_BYTES: usize = 16 << 10;
 
@@ -44,8 +43,8 @@ impl Door {
         if !is_from_here(request.headers()) {
             return Err(ApiError::cross_site());
         }
-        let peer = request.extensions().get::<Peer>();
-        let place = peer.map(|peer| peer.0.to_string()).unwrap_or_default();
+        let address = app.origins.address(&request);
+        let place = address.map(|address| address.to_string()).unwrap_or_default();
         let (parts, body) = request.into_parts();
         Ok(Door {
             app,
@@ -86,7 +85,7 @@ async fn state(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let person = match session_token(&app, &headers) {
         Some(token) if is_from_here(&headers) => {
             let caller = app.accounts.session(token, None).await;
-            caller.ok().map(|caller| caller.person.name)
+            caller.ok().map(|caller| caller.person.name.clone())
         }
         _ => None,
     };

@@ -1,6 +1,9 @@
 //! `Idempotency-Key`: sent twice, run once.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokenmill_gateway::{Options, ServeOptions};
 use tokenmill_inference::InferenceError;
 use tokio::sync::watch;
 
@@ -108,6 +111,61 @@ async fn what_failed_cost_nothing_and_runs_again() {
             assert_eq!(n_run(&upstream), 2 * n + sending);
         }
     }
+}
+
+#[tokio::test]
+async fn another_api_key_does_not_get_the_answer() {
+    let server = TestServer::start(Scripted::saying(&["a"])).await;
+    let call = with_key(server.chat(&json!({})), "k");
+    assert_eq!(call.send(server.at).await.status, 200);
+    let rotated = server
+        .accounts
+        .rotate_key("test", &server.key, Duration::from_secs(60));
+    let rotated = rotated.await.expect("rotated");
+    let theirs = call.clone().without("authorization").key(rotated.expose());
+    let refusal = theirs.send(server.at).await;
+    assert_eq!(refusal.status, 422);
+    assert_eq!(refusal.error()["code"], "idempotency_key_reused");
+    assert_eq!(
+        call.send(server.at).await.header("idempotent-replayed"),
+        Some("true")
+    );
+}
+
+#[tokio::test]
+async fn a_project_has_so_many_keys_a_day() {
+    let upstream = Scripted::saying(&["a"]);
+    let options = Options {
+        idempotency_keys: 2,
+        ..Options::default()
+    };
+    let server = TestServer::start_with(upstream.clone(), options, ServeOptions::default()).await;
+    for key in ["1", "2"] {
+        assert_eq!(
+            with_key(server.chat(&json!({})), key)
+                .send(server.at)
+                .await
+                .status,
+            200
+        );
+    }
+    let refusal = with_key(server.chat(&json!({})), "3").send(server.at).await;
+    assert_eq!(refusal.status, 429);
+    assert_eq!(refusal.error()["code"], "too_many_idempotency_keys");
+    let wait_s: u64 = refusal
+        .header("retry-after")
+        .expect("told")
+        .parse()
+        .expect("seconds");
+    assert!((86_000..=86_400).contains(&wait_s), "{wait_s}");
+    assert_eq!(n_run(&upstream), 2);
+    let again = with_key(server.chat(&json!({})), "1").send(server.at).await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(
+        server.chat(&json!({})).send(server.at).await.status,
+        200,
+        "without a key"
+    );
 }
 
 #[tokio::test]

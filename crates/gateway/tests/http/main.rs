@@ -4,6 +4,7 @@
 mod client;
 mod completions;
 mod contract;
+mod country_database;
 mod doors;
 mod idempotency;
 mod local_model;

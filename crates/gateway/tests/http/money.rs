@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tokenmill_accounts::{
-    CreditKind, CreditRequest, Day, KeyRequest, KeyScope, KeyTerms, ModelEntry, Nanos, Period, Price,
-    ProjectLimits, Rates, Scope, TeamChange,
+    ConfiguredModel, CreditKind, CreditRequest, Day, KeyRequest, KeyScope, KeySecret, KeyTerms, ModelEntry,
+    Nanos, Period, Price, ProjectLimits, Rates, Scope, TeamChange,
 };
 use tokenmill_gateway::{MANAGE_ROUTES, Options, ServeOptions};
 use tokenmill_inference::InferenceError;
@@ -44,6 +44,20 @@ async fn priced(upstream: std::sync::Arc<Scripted>, credit: i64) -> TestServer {
             .expect("added");
     }
     server
+}
+
+/// A key that may change everything.
+async fn operator_key(server: &TestServer) -> KeySecret {
+    let request = KeyRequest {
+        name: "operator".into(),
+        terms: KeyTerms {
+            scopes: KeyScope::ALL.to_vec(),
+            ..KeyTerms::default()
+        },
+        ..KeyRequest::default()
+    };
+    let key = server.accounts.create_key("test", &request).await;
+    key.expect("made").secret
 }
 
 async fn spent(server: &TestServer) -> i64 {
@@ -132,6 +146,34 @@ async fn a_cap_that_is_reached_is_a_402_of_its_own() {
     spent(&server).await;
     assert_eq!(call.send(server.at).await.status, 402, "what was spent counts");
     set(None).await;
+    assert_eq!(call.send(server.at).await.status, 200);
+    check_ledger(&server).await;
+}
+
+#[tokio::test]
+async fn a_cap_that_is_lowered_to_what_was_spent_lets_nothing_more_in() {
+    let server = priced(Scripted::saying(&["a"]), 1_000_000_000).await;
+    let target = format!("{}/inference", server.team);
+    let operator = operator_key(&server).await;
+    let limit = async |limit_usd: &str| {
+        let cap = json!({"scope": "project", "target": target, "period": "month", "limit_usd": limit_usd});
+        let call = Call::new("PUT", "/api/v1/caps").key(operator.expose());
+        let call = call
+            .header("content-type", "application/json")
+            .body(cap.to_string());
+        assert_eq!(call.send(server.at).await.status, 204);
+    };
+    limit("1").await;
+    let call = server.chat(&json!({"max_tokens": 2}));
+    for _ in 0..3 {
+        assert_eq!(call.send(server.at).await.status, 200);
+    }
+    server.ledger.flush().await;
+    let caps = server.accounts.caps().await.expect("readable");
+    limit(&caps[0].spent.to_string()).await;
+    let reply = call.send(server.at).await;
+    assert_eq!(refused(&reply), (402, json!("spending_cap_reached")));
+    limit("1").await;
     assert_eq!(call.send(server.at).await.status, 200);
     check_ledger(&server).await;
 }
@@ -503,23 +545,21 @@ fn giving_it_money() -> Vec<(&'static str, &'static str, Value, u16)> {
             json!({"id": MODEL, "title": "Test"}),
             204,
         ),
+        (
+            "PUT",
+            "/api/v1/models",
+            json!({"id": "in/the-file", "title": "Test"}),
+            409,
+        ),
     ]
 }
 
 #[tokio::test]
 async fn a_team_is_managed_from_its_making_to_its_bill() {
     let server = TestServer::start(Scripted::saying(&["x"])).await;
-    let admin = KeyRequest {
-        name: "admin".into(),
-        terms: KeyTerms {
-            scopes: KeyScope::ALL.to_vec(),
-            ..KeyTerms::default()
-        },
-        ..KeyRequest::default()
-    };
-    let admin = server.accounts.create_key("test", &admin).await.expect("made");
+    let admin = operator_key(&server).await;
     let ask = async |method: &str, path: &str, body: Value| {
-        let mut call = Call::new(method, path).key(admin.secret.expose());
+        let mut call = Call::new(method, path).key(admin.expose());
         if !body.is_null() {
             call = call
                 .header("content-type", "application/json")
@@ -527,6 +567,15 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
         }
         call.send(server.at).await
     };
+    let in_the_file = ConfiguredModel {
+        entry: ModelEntry {
+            id: "in/the-file".into(),
+            ..ModelEntry::default()
+        },
+        price: None,
+    };
+    let configured = server.accounts.configure_models(&[in_the_file]).await;
+    configured.expect("a good entry");
     for (method, path, body, status) in [making_a_team(), giving_it_money()].concat() {
         let reply = ask(method, path, body).await;
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());

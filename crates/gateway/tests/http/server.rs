@@ -48,7 +48,8 @@ impl TestServer {
             .start_ledger()
             .await
             .expect("nobody else uses the folder");
-        let gateway = Gateway::new(accounts.clone(), ledger.clone(), models, options);
+        let gateway =
+            Gateway::new(accounts.clone(), ledger.clone(), models, options).expect("rules that can be kept");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
         let (end, ended) = oneshot::channel::<()>();

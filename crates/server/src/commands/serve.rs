@@ -89,13 +89,19 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
 
+    accounts
+        .configure_models(&config.catalogue)
+        .await
+        .map_err(|error| Failure::new(format!("the catalogue of the config file: {error}")))?;
+
     let invited = accounts
         .first_invitation()
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
 
     tokio::spawn(expire_credit(accounts.clone()));
-    let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, config.gateway.clone());
+    let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, config.gateway.clone())
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let banner = Banner {
         config,
         specs,

@@ -1,10 +1,10 @@
-//! The config file: TOML, in which every key must be an option.
+//! The config file: TOML, in which every key must be an option, or the catalogue.
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::options::{OPTIONS, Opt};
-use super::{Config, Given};
+use super::{Config, Given, catalogue};
 
 /// What is wrong with a line.
 pub(crate) struct Fault {
@@ -26,6 +26,9 @@ pub(crate) fn apply(config: &mut Config, text: &str) -> Result<(), Fault> {
     for (key, value) in in_order(table.get_ref()) {
         let name = key.get_ref().as_ref();
         match value.get_ref() {
+            _ if name == catalogue::SECTION => {
+                config.catalogue = catalogue::read(value).map_err(|(offset, fault)| at(offset, fault))?;
+            }
             DeValue::Table(section) if is_section(name) => {
                 for (key, value) in in_order(section) {
                     let name = format!("{name}.{}", key.get_ref());

@@ -295,6 +295,24 @@ pub(crate) const OPTIONS: &[Opt] = &[
         help: "Choices of one project for one model that may be in flight together; one more gets 429",
     },
     Opt {
+        key: "gateway.idempotency_keys",
+        flag: "idempotency-keys",
+        value_name: "N",
+        group: Group::Serve,
+        setting: Setting::Count(1, 1 << 20, |config| &mut config.gateway.idempotency_keys),
+        help: "Idempotency keys that a project may use within 24 hours; one more gets 429\n\n\
+               Each claim counts those that there are, which takes about a millisecond for 10,000.",
+    },
+    Opt {
+        key: "gateway.idempotency_bytes",
+        flag: "idempotency-bytes",
+        value_name: "BYTES",
+        group: Group::Serve,
+        setting: Setting::Bytes(2 << 20, MAX_BYTES, |config| &mut config.gateway.idempotency_bytes),
+        help: "Bytes of answers that are kept for a project's idempotency keys\n\n\
+               With more, the oldest answers go; their keys stay until their 24 hours are over, and get 409.",
+    },
+    Opt {
         key: "gateway.keep_alive",
         flag: "keep-alive",
         value_name: "TIME",
@@ -310,6 +328,27 @@ pub(crate) const OPTIONS: &[Opt] = &[
         setting: Setting::Text(|config| &mut config.gateway.country_header),
         help: "Header in which a trusted proxy tells the caller's country, in two letters\n\n\
                Only a proxy that sets it on every request, over what callers send, can be trusted. Empty: none.",
+    },
+    Opt {
+        key: "gateway.country_database",
+        flag: "country-database",
+        value_name: "FILE",
+        group: Group::Serve,
+        setting: Setting::Text(|config| &mut config.gateway.country_database),
+        help: "A file in MaxMind's format (.mmdb) that tells the country of an address\n\n\
+               Any that has `country.iso_code`, such as GeoLite2 Country or DB-IP Country Lite; read once, at the start. Asked \
+               where no header tells the country. Empty: none.",
+    },
+    Opt {
+        key: "gateway.trusted_proxies",
+        flag: "trusted-proxy",
+        value_name: "NETWORK",
+        group: Group::Serve,
+        setting: Setting::List(|config| &mut config.gateway.trusted_proxies),
+        help: "A network of proxies whose X-Forwarded-For tells the caller's address, as in 10.0.0.0/8; may be repeated\n\n\
+               The last address in the header that is no trusted proxy's is the caller's: for rules about countries, for the \
+               networks of keys, and for counting wrong passwords. Without it, that is whoever is at the other end of the \
+               connection.",
     },
     Opt {
         key: "gateway.console_dir",
@@ -337,7 +376,8 @@ pub(crate) const OPTIONS: &[Opt] = &[
         group: Group::Serve,
         setting: Setting::List(|config| &mut config.gateway.denied_countries),
         help: "A country, in two letters, whose callers are refused; may be repeated\n\n\
-               They get 403. It needs `gateway.country_header`; a caller whose country is not told is let in.",
+               They get 403. It needs `gateway.country_header` or `gateway.country_database`; a caller whose country is not known is let \
+               in.",
     },
     Opt {
         key: "gateway.max_connections",

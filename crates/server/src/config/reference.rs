@@ -2,10 +2,18 @@
 
 use std::fmt::Write;
 
-use super::{Config, OPTIONS, Opt};
+use super::{Config, OPTIONS, Opt, catalogue};
 
 /// The widest line of prose in the example file.
 const WIDTH: usize = 100;
+
+/// What the file may say of models.
+const CATALOGUE: &str = "\
+What is said of each model, and what it costs. Only `id` is needed. It is put into the catalogue when `tokenmill serve` starts, as a new version where something has changed.
+
+The file has the last word about the models that it lists: `PUT /api/v1/models` refuses them, and where the file has a price, \
+setting one by API or command is refused, too. A model that is taken out of the file stays as it was, and can be changed again. \
+Servers that share a database need the same list: the one of the last to start holds.";
 
 /// A config file in which every option stands with its default, commented out.
 pub(crate) fn example_file() -> String {
@@ -25,6 +33,13 @@ pub(crate) fn example_file() -> String {
         }
         let name = option.key.split_once('.').map_or(option.key, |(_, name)| name);
         let _ = writeln!(text, "# {name} = {}", shown_default(option));
+    }
+    text.push('\n');
+    for paragraph in CATALOGUE.split("\n\n") {
+        wrap(&mut text, "# ", &paragraph.replace('`', ""));
+    }
+    for line in catalogue::EXAMPLE.lines() {
+        let _ = writeln!(text, "{}", format!("# {line}").trim_end());
     }
     text
 }
@@ -59,6 +74,11 @@ pub(crate) fn reference_page() -> String {
         let _ = writeln!(text, "- value: {}", option.setting.form());
         let _ = writeln!(text, "- default: `{}`", shown_default(option));
     }
+    let _ = write!(
+        text,
+        "\n## `[[catalogue]]`\n\n{CATALOGUE}\n\n```toml\n{}```\n",
+        catalogue::EXAMPLE
+    );
     text
 }
 
@@ -119,6 +139,7 @@ mod tests {
     fn the_example_file_is_taken_with_every_line_uncommented() {
         let lines = example_file();
         let options = lines.lines().filter_map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with('[') && rest.ends_with(']') => Some(rest),
             Some(rest) if rest.split(" = ").count() == 2 && !rest.contains(". ") => Some(rest),
             Some(_) => None,
             None => Some(line),

@@ -9,10 +9,13 @@
 //! - I5: what is open in memory is what somebody runs.
 //! - I6: no row costs more than was held.
 //! - I7: whoever was told that usage is safe finds it in the database.
+//! - I8: no more is in flight of a project and model than may be, but for what runs on a server that was cut off for longer
+//!   than its slots were its own.
 //!
 //! `TOKENMILL_SIM_SEEDS=10000 cargo test -p tokenmill-accounts --lib simulation` runs more seeds than the usual 400;
 //! `TOKENMILL_SIM_SEED=N` runs one and prints what happened.
 
+mod flights;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,11 +27,17 @@ use super::book::{Admission, Book, Refusal};
 use super::exchange::{Exchange, ExchangeError};
 use super::journal::Journal;
 use super::record::{Entry, Status, Usage, UsageId};
+use super::slots::SlotLease;
 use crate::clock::Timestamp;
 use crate::money::{Nanos, Price, Tokens};
+use flights::Flights;
 use world::{ModelStore, Random, SimDisk};
 
 const STEPS: usize = 400;
+const LEASE: SlotLease = SlotLease {
+    beat_ms: 1_000,
+    n_beats: 5,
+};
 const PRICE: Price = Price {
     version: 1,
     input: Nanos(1_000_000),
@@ -56,6 +65,7 @@ struct Server {
     waiting: Vec<Waiting>,
     /// Ended, and the caller has not been told yet.
     settling: Vec<(UsageId, oneshot::Receiver<()>)>,
+    flights: Flights,
 }
 
 /// A request that waits for money, the tokens that it may have, and where it will be told.
@@ -65,7 +75,11 @@ struct Sim {
     random: Random,
     store: ModelStore,
     servers: Vec<Server>,
+    /// Servers that were killed and that nobody has started again.
+    dead: Vec<(String, SimDisk)>,
     now_ms: u64,
+    /// Jumps of the database's own clock, of which its beat bears two within a lease.
+    n_jumps: u32,
     /// How far the clock on the wall is ahead.
     skew_ms: i64,
     store_is_lost: bool,
@@ -90,7 +104,9 @@ impl Sim {
             random,
             store,
             servers: Vec::new(),
+            dead: Vec::new(),
             now_ms: 0,
+            n_jumps: 0,
             skew_ms: 0,
             store_is_lost: false,
             n_ids: 0,
@@ -119,7 +135,7 @@ impl Sim {
         let owner = format!("p{}", self.n_processes);
         self.store.register(name, &owner);
         let (journal, left) = Journal::open(disk.clone(), self.wall()).expect("the disk can be read");
-        let mut book = Book::new(name, true, self.now_ms);
+        let mut book = Book::new(name, true, LEASE, self.now_ms);
         let n_left = left.len();
         book.recover(left);
         self.note(format_args!("{name} starts as {owner}, {n_left} left"));
@@ -132,14 +148,20 @@ impl Sim {
             running: BTreeMap::new(),
             waiting: Vec::new(),
             settling: Vec::new(),
+            flights: Flights::default(),
         }
     }
 
     fn step(&mut self) {
-        self.now_ms += self.random.below(40);
+        let more_ms = self.random.below(40);
+        self.go_on(more_ms);
+        if self.servers.is_empty() || self.random.one_in(40) {
+            self.start_one_again();
+        }
         let idx = self.random.below(self.servers.len() as u64) as usize;
         match self.random.below(100) {
-            0..30 => self.admit(idx),
+            0..22 => self.admit(idx),
+            22..30 => self.fly(idx),
             30..45 => self.generate(idx),
             45..60 => self.end(idx),
             60..75 => self.write(idx),
@@ -156,12 +178,43 @@ impl Sim {
                 self.servers[idx].disk.set_faults(full, sync, random);
                 self.note(format_args!("disk of {idx}: full {full}, sync fails {sync}"));
             }
-            97 => self.skew_ms = self.random.below(7_200_000) as i64 - 3_600_000,
-            98 => self.now_ms += self.random.below(20_000),
+            97 => {
+                self.skew_ms = self.random.below(7_200_000) as i64 - 3_600_000;
+                if self.n_jumps < 2 && self.random.one_in(2) {
+                    self.n_jumps += 1;
+                    self.store.clock_ms += self.random.below(7_200_000) as i64 - 3_600_000;
+                }
+            }
+            98 => {
+                let more_ms = self.random.below(20_000);
+                self.go_on(more_ms);
+            }
+            _ if self.random.one_in(2) => self.servers[idx].book.recall("cap/"),
             _ => self.servers[idx].book.return_all(),
         }
-        self.hear(idx);
+        if idx < self.servers.len() {
+            self.hear(idx);
+        }
         self.check();
+    }
+
+    fn go_on(&mut self, more_ms: u64) {
+        self.now_ms += more_ms;
+        self.store.clock_ms += more_ms as i64;
+    }
+
+    /// Something takes off or lands.
+    fn fly(&mut self, idx: usize) {
+        let Server { book, flights, .. } = &mut self.servers[idx];
+        let line = flights.fly(book.slots(), &mut self.random, self.now_ms);
+        self.note(format_args!("{idx} {line}"));
+    }
+
+    fn start_one_again(&mut self) {
+        if let Some((name, disk)) = self.dead.pop() {
+            let server = self.start(&name, disk);
+            self.servers.push(server);
+        }
     }
 
     fn admit(&mut self, idx: usize) {
@@ -328,6 +381,10 @@ impl Sim {
         // Everything in memory is gone: requests that ran, those who waited, and those who were not told.
         let name = server.name.clone();
         drop(server);
+        if self.random.one_in(3) {
+            self.dead.push((name, disk));
+            return;
+        }
         let server = self.start(&name, disk);
         self.servers.insert(idx, server);
     }
@@ -356,10 +413,16 @@ impl Sim {
             }
         }
         server.settling = still;
+        server.flights.hear(server.book.slots(), &mut self.random);
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         self.store.check();
+        let now_ms = self.now_ms;
+        for server in &mut self.servers {
+            server.flights.check(server.book.slots(), now_ms);
+        }
+        Flights::check_all(self.servers.iter().map(|server| &server.flights));
         for server in &self.servers {
             if let Err(fault) = server.book.check_integrity() {
                 panic!("{}: {fault}", server.name);
@@ -372,13 +435,16 @@ impl Sim {
     /// Lifts all faults and lets everything come to its end.
     fn finish(&mut self) {
         self.store_is_lost = false;
+        while !self.dead.is_empty() {
+            self.start_one_again();
+        }
         while self.servers.iter().any(|server| !server.running.is_empty()) {
             for idx in 0..self.servers.len() {
                 self.end(idx);
             }
         }
         for round in 0..60 {
-            self.now_ms += 1_000;
+            self.go_on(1_000);
             for idx in 0..self.servers.len() {
                 self.servers[idx].disk.set_faults(false, false, 0);
                 self.write(idx);
@@ -391,6 +457,8 @@ impl Sim {
                         .book
                         .end(id, Tokens::default(), Status::Failed, at);
                 }
+                let Server { book, flights, .. } = &mut self.servers[idx];
+                flights.land(book.slots());
                 if round > 30 {
                     self.servers[idx].book.return_all();
                 }
@@ -417,6 +485,11 @@ impl Sim {
         for (name, purse) in &self.store.purses {
             assert_eq!(purse.leased, 0, "{name}: all leases come back");
         }
+        assert!(
+            self.store.slots.is_empty(),
+            "all slots come back: {:?}",
+            self.store.slots
+        );
     }
 }
 

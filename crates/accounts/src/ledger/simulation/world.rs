@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::ledger::disk::Disk;
-use crate::ledger::exchange::{Exchange, ExchangeError, Grant, Outcome};
+use crate::ledger::exchange::{Exchange, ExchangeError, Grant, Outcome, SlotGrant, SlotWish};
 use crate::ledger::record::{Usage, UsageId};
 
 /// Numbers that are the same for the same seed.
@@ -133,6 +133,14 @@ pub(super) struct ModelStore {
     pub(super) purses: BTreeMap<String, ModelPurse>,
     pub(super) leases: BTreeMap<(String, String), i64>,
     pub(super) usage: BTreeMap<UsageId, Usage>,
+    /// Slots that servers hold, by place and server.
+    pub(super) slots: BTreeMap<(String, String), i64>,
+    /// What the database's own clock says.
+    pub(super) clock_ms: i64,
+    /// The number of the beat, and when it was.
+    beat: (u64, i64),
+    /// The beat of each server's last word.
+    beats: BTreeMap<String, u64>,
     /// Owner and epoch.
     replicas: BTreeMap<String, (String, i64)>,
     /// Sent, and not done yet.
@@ -143,6 +151,7 @@ impl ModelStore {
     pub(super) fn register(&mut self, replica: &str, owner: &str) {
         let entry = self.replicas.entry(replica.to_owned()).or_default();
         *entry = (owner.to_owned(), entry.1 + 1);
+        self.slots.retain(|(_, of), _| of != replica);
     }
 
     pub(super) fn leases(
@@ -208,12 +217,51 @@ impl ModelStore {
                 elsewhere,
             });
         }
+        if exchange.is_beat {
+            self.go_on(exchange);
+        }
+        for wish in &exchange.slots {
+            outcome.slots.push(self.grant_slots(exchange, wish));
+        }
         let recalled = self
             .purses
             .iter()
             .filter(|(_, purse)| purse.recall_until_ms > now_ms);
         outcome.recalled = recalled.map(|(name, _)| name.clone()).collect();
         Ok(outcome)
+    }
+
+    /// The beat goes on where it is time.
+    fn go_on(&mut self, exchange: &Exchange) {
+        let (number, at) = self.beat;
+        if at <= self.clock_ms - exchange.lease.beat_ms as i64 || at > self.clock_ms {
+            self.beat = (number + 1, self.clock_ms);
+        }
+        self.beats.insert(exchange.replica.clone(), self.beat.0);
+    }
+
+    fn grant_slots(&mut self, exchange: &Exchange, wish: &SlotWish) -> SlotGrant {
+        let is_alive = |of: &String| {
+            let beat = self.beats.get(of).copied().unwrap_or(0);
+            beat + exchange.lease.n_beats >= self.beat.0
+        };
+        let others = self
+            .slots
+            .iter()
+            .filter(|((place, of), _)| *place == wish.place && *of != exchange.replica && is_alive(of));
+        let elsewhere: i64 = others.map(|(_, n)| *n).sum();
+        let available = (wish.limit - elsewhere).max(0);
+        let spare = (available - wish.need).max(0) / 4;
+        let amount = available.min(wish.need + spare.min(wish.extra)).max(wish.held);
+        let name = (wish.place.clone(), exchange.replica.clone());
+        self.slots.insert(name, amount);
+        self.slots.retain(|_, n| *n > 0);
+        SlotGrant {
+            place: wish.place.clone(),
+            amount,
+            is_tight: (available - amount) * 4 < wish.limit,
+            elsewhere,
+        }
     }
 
     fn post(&mut self, replica: &str, usage: &Usage) {

@@ -187,7 +187,7 @@ pub const MANAGE_ROUTES: &[ManageRoute] = &[
 /// A request of the management API: who asks, and their standing on this server.
 pub(crate) struct Managing {
     pub(crate) app: Arc<App>,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
     is_operator: bool,
     is_session: bool,
     headers: HeaderMap,
@@ -200,7 +200,7 @@ impl FromRequest<Arc<App>> for Managing {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Managing, ApiError> {
-        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = request.extensions().get::<Arc<Caller>>().cloned();
         let caller =
             caller.ok_or_else(|| ApiError::server_error("a layer in front of the endpoint is missing"))?;
         let is_operator = app.accounts.is_operator(&caller.person).await.map_err(failed)?;
@@ -325,6 +325,7 @@ fn refused(error: ManageError) -> ApiError {
     match error {
         ManageError::Unknown { .. } => ApiError::not_found(message),
         ManageError::Exists { .. } => ApiError::exists(message),
+        ManageError::Configured(_) => ApiError::configured(message),
         ManageError::Invalid(_) => ApiError::malformed("invalid_value", message),
         ManageError::NotEnough { .. } => ApiError::malformed("not_enough_credit", message),
         ManageError::Store(error) => failed(error),

@@ -223,7 +223,9 @@ pub(super) async fn set_cap(managing: Managing) -> Answer {
     let set = app
         .accounts
         .set_cap(&actor, target, body.period, limit.transpose()?);
-    set.await.map_err(refused)?;
+    // From the answer on it holds, for what this server lets in at least.
+    let purses = set.await.map_err(refused)?;
+    app.ledger.give_back(&purses).await;
     done()
 }
 
