@@ -451,13 +451,9 @@ async fn what_a_team_keeps_gets_versions_and_is_its_own() {
     );
 }
 
-#[tokio::test]
-async fn the_configuration_file_has_the_last_word_about_the_models_that_it_lists() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = TestClock::default();
-    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
-    let accounts = opened.expect("the directory is good");
-    let model = |id: &str, title: &str, input: Option<i64>| ConfiguredModel {
+/// A model as the configuration file lists it.
+fn configured(id: &str, title: &str, input: Option<i64>) -> ConfiguredModel {
+    ConfiguredModel {
         entry: ModelEntry {
             id: id.into(),
             title: title.into(),
@@ -467,141 +463,119 @@ async fn the_configuration_file_has_the_last_word_about_the_models_that_it_lists
             input: Nanos(input),
             ..Price::default()
         }),
-    };
-    let versions = async || {
+    }
+}
+
+/// What a token of a prompt costs now, and what the model is called.
+async fn catalogue_says(accounts: &Accounts, id: &str) -> (i64, String) {
+    let catalogue = accounts.read_catalogue().await.expect("readable");
+    let title = catalogue.model(id).map(|entry| entry.title.clone());
+    (
+        catalogue.price(id, accounts.now()).input.0,
+        title.unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn the_configuration_file_makes_a_version_where_something_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::default();
+    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
+    let accounts = opened.expect("the directory is good");
+    let n_versions = async |listed: &[ConfiguredModel]| {
+        accounts.configure_models(listed).await.unwrap();
+        clock.0.fetch_add(1, Ordering::SeqCst);
         let audit = accounts.audit(100).await.unwrap();
-        audit
+        let by_file = audit
             .iter()
-            .filter(|change| change.actor == "the configuration file")
-            .count()
+            .filter(|change| change.actor == "the configuration file");
+        by_file.count()
     };
-    let listed = [model("a", "A", Some(7)), model("b", "B", None)];
+    let [a, b] = [configured("a", "A", Some(7)), configured("b", "B", None)];
+    assert_eq!(
+        n_versions(&[a.clone(), b.clone()]).await,
+        3,
+        "two entries and a price"
+    );
+    assert_eq!(n_versions(&[a, b.clone()]).await, 3, "nothing new");
+    assert_eq!(
+        n_versions(&[configured("a", "A", Some(9)), b]).await,
+        4,
+        "a price"
+    );
+    assert_eq!(catalogue_says(&accounts, "a").await, (9, "A".into()));
+}
+
+#[tokio::test]
+async fn the_configuration_file_has_the_last_word_about_the_models_that_it_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let accounts = open(dir.path()).await;
+    let listed = [configured("a", "A", Some(7)), configured("b", "B", None)];
     accounts.configure_models(&listed).await.unwrap();
-    accounts.configure_models(&listed).await.unwrap();
-    assert_eq!(versions().await, 3, "two entries and a price, once");
-    let catalogue = accounts.read_catalogue().await.unwrap();
-    assert_eq!(catalogue.price("a", accounts.now()).input, Nanos(7));
-    let other = model("a", "Another", Some(8));
-    for refused in [
-        accounts.set_model("somebody", &other.entry).await.map(drop),
-        accounts
-            .set_price("somebody", "a", other.price.unwrap(), None)
-            .await
-            .map(drop),
-    ] {
-        let refused = refused.unwrap_err();
+    let other = configured("a", "Another", Some(8));
+    let price = other.price.unwrap();
+    let entry = accounts.set_model("somebody", &other.entry).await;
+    let priced = accounts.set_price("somebody", "a", price, None).await;
+    for refused in [entry.unwrap_err(), priced.unwrap_err()] {
         assert!(matches!(refused, ManageError::Configured(_)), "{refused}");
     }
     // It says nothing of this price, and nothing of this model.
-    accounts
-        .set_price("somebody", "b", other.price.unwrap(), None)
-        .await
-        .unwrap();
-    accounts
-        .set_model("somebody", &model("c", "C", None).entry)
-        .await
-        .unwrap();
-    clock.0.fetch_add(1, Ordering::SeqCst);
-    accounts
-        .configure_models(&[model("a", "A", Some(9)), model("b", "B", None)])
-        .await
-        .unwrap();
-    assert_eq!(versions().await, 4, "a price");
-    let catalogue = accounts.read_catalogue().await.unwrap();
-    assert_eq!(catalogue.price("a", accounts.now()).input, Nanos(9));
-    assert_eq!(
-        catalogue.price("b", accounts.now()).input,
-        Nanos(8),
-        "as somebody set it"
-    );
+    accounts.set_price("somebody", "b", price, None).await.unwrap();
+    let free = configured("c", "C", None).entry;
+    accounts.set_model("somebody", &free).await.unwrap();
+    accounts.configure_models(&listed).await.unwrap();
+    assert_eq!(catalogue_says(&accounts, "b").await, (8, "B".into()));
     // Out of the file, it stays as it was, and is free.
     accounts.configure_models(&[]).await.unwrap();
-    assert_eq!(
-        accounts.read_catalogue().await.unwrap().model("a").unwrap().title,
-        "A"
-    );
+    assert_eq!(catalogue_says(&accounts, "a").await, (7, "A".into()));
     accounts.set_model("somebody", &other.entry).await.unwrap();
     accounts.configure_models(&listed).await.unwrap();
-    assert_eq!(
-        accounts.read_catalogue().await.unwrap().model("a").unwrap().title,
-        "A"
-    );
+    assert_eq!(catalogue_says(&accounts, "a").await, (7, "A".into()));
 }
 
-/// More than any of these tests needs.
+/// More than most of these tests need.
 const ROOM: Room = Room {
     max_keys: 100,
     max_bytes: 1 << 20,
 };
 
-#[tokio::test]
-async fn an_answer_is_for_its_caller_alone_and_a_project_keeps_only_so_many() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = TestClock::default();
-    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
-    let accounts = opened.expect("the directory is good");
-    let key = accounts.ensure_first().await.unwrap().key.expect("made now");
-    let project = authenticate(&accounts, &key).await.unwrap().project.clone();
-    let other = Project {
-        id: "other".into(),
-        name: "other".into(),
-    };
-    let body = vec![b'~'; 1_000];
-    let room = Room {
-        max_keys: 4,
-        // Three sealed answers, not four.
-        max_bytes: 3_500,
-    };
-    let sending = |project, key, credential| Sending {
+fn sending<'a>(project: &'a Project, key: &'a str, credential: &'a str) -> Sending<'a> {
+    Sending {
         project,
         key,
         credential,
         parts: &[b"body"],
-    };
-    for name in ["a", "b", "c", "d"] {
-        let claimed = accounts
-            .claim(&sending(&project, name, "mine"), room)
-            .await
-            .unwrap();
-        let Claimed::Fresh(claim) = claimed else {
-            panic!("{claimed:?}")
-        };
-        let outcome = Outcome {
-            usage_id: Some(name.into()),
-            content_type: "text/plain".into(),
-            body: body.clone(),
-        };
-        accounts
-            .conclude(&claim, Some(name), Some(&outcome), room)
-            .await
-            .unwrap();
-        clock.0.fetch_add(1, Ordering::SeqCst);
     }
-    let again = async |name, credential| {
-        accounts
-            .claim(&sending(&project, name, credential), room)
-            .await
-            .unwrap()
+}
+
+/// Lets a request run under a key and keeps its answer.
+async fn keep(accounts: &Accounts, sending: Sending<'_>, body: &[u8], room: Room) {
+    let claimed = accounts.claim(&sending, room).await;
+    let Ok(Claimed::Fresh(claim)) = claimed else {
+        panic!("{claimed:?}")
     };
-    assert_eq!(
-        again("a", "mine").await,
-        Claimed::Spent(Some("a".into())),
-        "the oldest made room"
-    );
-    assert!(matches!(again("b", "mine").await, Claimed::Done(outcome) if outcome.body == body));
-    assert_eq!(again("b", "theirs").await, Claimed::Different);
-    let first_ends = Timestamp::from_millis(24 * 60 * 60 * 1000);
-    assert_eq!(
-        again("e", "mine").await,
-        Claimed::Full(first_ends),
-        "four are all"
-    );
-    let elsewhere = accounts.claim(&sending(&other, "e", "mine"), room).await.unwrap();
-    assert!(
-        matches!(elsewhere, Claimed::Fresh(_)),
-        "other projects have room of their own"
-    );
-    // Not a piece of it lies in any file of the folder.
+    let outcome = Outcome {
+        usage_id: Some(sending.key.into()),
+        content_type: "text/plain".into(),
+        body: body.to_vec(),
+    };
+    let concluded = accounts.conclude(&claim, Some(sending.key), Some(&outcome), room);
+    concluded.await.expect("the database is there");
+}
+
+#[tokio::test]
+async fn an_answer_is_for_its_caller_alone_and_in_no_file_to_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (accounts, key) = started(dir.path()).await;
+    let project = authenticate(&accounts, &key).await.unwrap().project.clone();
+    let body = b"an answer that nobody else is to read";
+    keep(&accounts, sending(&project, "k", "mine"), body, ROOM).await;
+    let again = async |credential| {
+        let sending = sending(&project, "k", credential);
+        accounts.claim(&sending, ROOM).await.unwrap()
+    };
+    assert!(matches!(again("mine").await, Claimed::Done(outcome) if outcome.body == body));
+    assert_eq!(again("theirs").await, Claimed::Different);
     accounts.close().await;
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path();
@@ -610,12 +584,40 @@ async fn an_answer_is_for_its_caller_alone_and_a_project_keeps_only_so_many() {
         } else {
             Vec::new()
         };
-        assert!(
-            !bytes.windows(16).any(|window| window == &body[..16]),
-            "{}",
-            path.display()
-        );
+        let has_piece = bytes.windows(8).any(|window| body.starts_with(window));
+        assert!(!has_piece, "{}", path.display());
     }
+}
+
+#[tokio::test]
+async fn a_project_keeps_only_so_many_keys_and_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::default();
+    let opened = Accounts::open_with(dir.path(), None, Arc::new(clock.clone())).await;
+    let accounts = opened.expect("the directory is good");
+    let key = accounts.ensure_first().await.unwrap().key.expect("made now");
+    let project = authenticate(&accounts, &key).await.unwrap().project.clone();
+    let room = Room {
+        max_keys: 4,
+        // Three sealed answers, not four.
+        max_bytes: 3_500,
+    };
+    for name in ["a", "b", "c", "d"] {
+        keep(&accounts, sending(&project, name, "mine"), &[b'~'; 1_000], room).await;
+        clock.0.fetch_add(1, Ordering::SeqCst);
+    }
+    let again = async |project, name| {
+        let sending = sending(project, name, "mine");
+        accounts.claim(&sending, room).await.unwrap()
+    };
+    let made_room = again(&project, "a").await;
+    assert_eq!(made_room, Claimed::Spent(Some("a".into())), "the oldest");
+    assert!(matches!(again(&project, "b").await, Claimed::Done(_)));
+    let first_ends = Timestamp::from_millis(24 * 60 * 60 * 1000);
+    assert_eq!(again(&project, "e").await, Claimed::Full(first_ends));
+    let mut elsewhere = project.clone();
+    elsewhere.id.push('x');
+    assert!(matches!(again(&elsewhere, "e").await, Claimed::Fresh(_)));
 }
 
 #[tokio::test]

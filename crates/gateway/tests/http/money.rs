@@ -60,6 +60,19 @@ async fn operator_key(server: &TestServer) -> KeySecret {
     key.expect("made").secret
 }
 
+/// Has the configuration file list a model.
+async fn configure(server: &TestServer, id: &str) {
+    let listed = ConfiguredModel {
+        entry: ModelEntry {
+            id: id.into(),
+            ..ModelEntry::default()
+        },
+        price: None,
+    };
+    let configured = server.accounts.configure_models(&[listed]).await;
+    configured.expect("a good entry");
+}
+
 async fn spent(server: &TestServer) -> i64 {
     server.ledger.flush().await;
     let (balance, _) = server.accounts.credit(&server.team, 1).await.expect("the team");
@@ -567,15 +580,7 @@ async fn a_team_is_managed_from_its_making_to_its_bill() {
         }
         call.send(server.at).await
     };
-    let in_the_file = ConfiguredModel {
-        entry: ModelEntry {
-            id: "in/the-file".into(),
-            ..ModelEntry::default()
-        },
-        price: None,
-    };
-    let configured = server.accounts.configure_models(&[in_the_file]).await;
-    configured.expect("a good entry");
+    configure(&server, "in/the-file").await;
     for (method, path, body, status) in [making_a_team(), giving_it_money()].concat() {
         let reply = ask(method, path, body).await;
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());

@@ -75,7 +75,7 @@ pub(super) fn read(value: &Spanned<DeValue<'_>>) -> Result<Vec<ConfiguredModel>,
         ));
     };
     let mut models: Vec<ConfiguredModel> = Vec::new();
-    for item in items.iter() {
+    for item in items {
         let model = read_one(item)?;
         let id = &model.entry.id;
         if models.iter().any(|other| other.entry.id == *id) {
@@ -112,7 +112,7 @@ fn read_one(item: &Spanned<DeValue<'_>>) -> Result<ConfiguredModel, Fault> {
 
 /// A day may stand without quotes, for TOML knows days.
 fn with_days_as_text(mut table: DeTable<'_>) -> DeTable<'_> {
-    for (_, value) in table.iter_mut() {
+    for (_, value) in &mut table {
         if let DeValue::Datetime(day) = value.get_ref() {
             let text = DeValue::String(Cow::Owned(day.to_string()));
             *value = Spanned::new(value.span(), text);

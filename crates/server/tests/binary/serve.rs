@@ -47,6 +47,26 @@ fn a_second_start_keeps_the_key_and_does_not_show_it() {
 }
 
 #[test]
+fn the_catalogue_of_the_config_file_holds_from_the_start_and_a_changed_one_from_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().to_str().unwrap();
+    let file = dir.path().join("tokenmill.toml");
+    let path = file.to_str().unwrap();
+    for input_usd in ["0.25", "0.5"] {
+        let entry = "[[catalogue]]\nid = 'tokenmill/demo'\n[catalogue.price]\noutput_usd = '1'\n";
+        std::fs::write(&file, format!("{entry}input_usd = '{input_usd}'\n")).unwrap();
+        let server = Server::start(dir.path(), &["--config", path]);
+        let prices = succeeds(&["price", "list", "--data-dir", data_dir]);
+        assert!(prices.contains(input_usd), "{prices}");
+        let price = ["price", "set", "tokenmill/demo", "--input", "3", "--output", "3"];
+        let (_, refused) = fails(&[&price[..], &["--data-dir", data_dir]].concat());
+        assert!(refused.contains("is set in the configuration file"), "{refused}");
+        server.signal("TERM");
+        assert!(server.wait().0.success());
+    }
+}
+
+#[test]
 fn a_killed_server_keeps_its_keys() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);

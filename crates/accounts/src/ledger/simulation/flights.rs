@@ -68,7 +68,7 @@ impl Flights {
                 Ok(()) if loses_patience => slots.free(place, n),
                 Ok(()) => self.take_off(place, n),
                 Err(oneshot::error::TryRecvError::Empty) if !loses_patience => {
-                    self.waiting.push((place, n, told))
+                    self.waiting.push((place, n, told));
                 }
                 Err(_) => {}
             }
