@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use tokenmill_kernels::isa::Isa;
-use tokenmill_kernels::kv_cache::{KvCache, PAGE_TOKENS};
+use tokenmill_kernels::kv_cache::{KvCache, KvType, PAGE_TOKENS};
 use tokenmill_kernels::pool::Pool;
 use tokenmill_model::{Batch, LoadError, LoadOptions, Loaded, Scratch, SequenceRows, TokenizerSource};
 use tokenmill_testkit::gguf::{TYPE_BF16, TYPE_F16, TYPE_Q8_0};
@@ -158,6 +158,29 @@ fn weights_are_rounded_while_they_are_read_if_asked_for() {
         message.contains("q5_k") && message.contains("none, q8_0, q4_0 or q4_k"),
         "{message}"
     );
+}
+
+#[test]
+fn keys_and_values_are_kept_as_finely_as_the_weights() {
+    for (matrix_type, expected) in [
+        (TYPE_F16, KvType::F32),
+        (TYPE_BF16, KvType::Bf16),
+        (TYPE_Q8_0, KvType::Bf16),
+    ] {
+        let model = TinyModel {
+            matrix_type,
+            ..TinyModel::new("qwen3", 4)
+        };
+        let loaded = load_bytes(&model.gguf().bytes()).unwrap();
+        assert_eq!(loaded.model.shape().kv.kv_type, expected, "{matrix_type}");
+    }
+    let options = LoadOptions {
+        quantize: "q8_0".to_owned(),
+        ..LoadOptions::default()
+    };
+    let rounded =
+        tokenmill_model::load_from_bytes(&pool(), "tiny", &tiny_model("qwen3", 4), &options).unwrap();
+    assert_eq!(rounded.model.shape().kv.kv_type, KvType::Bf16);
 }
 
 #[test]

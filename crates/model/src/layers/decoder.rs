@@ -11,7 +11,7 @@ use super::{Block, Step, rope};
 use crate::batch::{Batch, Model, SequenceRows, Shape};
 use crate::config::Config;
 use crate::scratch::Scratch;
-use crate::weights::{WeightError, Weights};
+use crate::weights::{Tensor, WeightError, Weights};
 
 pub(crate) struct Decoder {
     shape: Shape,
@@ -36,6 +36,7 @@ impl Decoder {
             n_context,
             ..
         } = config;
+        let kv_type = kv_type(weights);
         let embedding = Embedding::load(weights, config)?;
         Ok(Decoder {
             shape: Shape {
@@ -45,7 +46,7 @@ impl Decoder {
                     n_layers,
                     n_kv_heads,
                     head_dim,
-                    kv_type: KvType::Bf16,
+                    kv_type,
                 },
             },
             rope: rope::load(weights, config)?,
@@ -55,6 +56,20 @@ impl Decoder {
                 .map(|layer| block(weights, layer, &format!("blk.{layer}")))
                 .collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// BF16 has 8 bits of mantissa. Beside matrices of F16 or F32, it would be the coarsest rounding of a pass: the divergence from F32
+/// was 20 times llama.cpp's. Beside others it is lost in theirs. `docs/benchmarks.md` has the figures.
+fn kv_type(weights: &Weights<'_>) -> KvType {
+    let is_coarse = |tensor: &Tensor<'_>| {
+        let format = weights.rounded_to(tensor).unwrap_or(tensor.format);
+        tensor.shape.len() >= 2 && !["F32", "F16"].contains(&format.name)
+    };
+    if weights.iter().any(|(_, tensor)| is_coarse(tensor)) {
+        KvType::Bf16
+    } else {
+        KvType::F32
     }
 }
 

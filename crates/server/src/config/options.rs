@@ -198,7 +198,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         value_name: "TYPE",
         group: Group::Engine,
         setting: Setting::KvType(|config| &mut config.engine.kv_type),
-        help: "How keys and values are kept: f32, bf16, int8, or \"auto\": bf16\n\n\
+        help: "How keys and values are kept: f32, bf16, int8, or \"auto\": bf16, but f32 where all weights are F16 or F32\n\n\
                int8 takes about half the memory of bf16, so that twice as many tokens fit; f32 takes twice as much and rounds \
                nothing.",
     },
