@@ -49,7 +49,7 @@ impl Default for Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KvChoice {
-    /// As the model proposes: in 2 bytes.
+    /// As the model proposes: in 2 bytes, or 4 where all weights are F16 or F32.
     #[default]
     Auto,
     /// 4 bytes a number, exact.

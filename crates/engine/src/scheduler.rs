@@ -1,13 +1,13 @@
 //! What the next step does: [`plan`], a pure function from the engine's situation. No IO, no clock.
 //!
-//! Generating sequences and prompts share each pass. While somebody generates, a pass is kept as short as the target
-//! for the time between tokens says, by what earlier passes took: so much of the prompts is read as fits. While nobody
-//! does, only the budget of rows bounds it.
+//! Generating sequences and prompts share each pass. While somebody generates, passes are short, a part of the target for
+//! the time between tokens, as far as prompts cost little more in short passes, and by what earlier passes took: so much
+//! of the prompts is read as fits. While nobody does, only the budget of rows bounds it.
 //!
 //! Where several tenants come and go, the next may come at any moment, and waits for the pass that is under way. So passes
-//! are short then, a part of the target, as far as that costs little: those who generate take turns, all but each tenant's
-//! oldest. While a prompt is read whose tenant has had less than others, these others' prompts wait, and of their
-//! generating sequences all but the oldest.
+//! are always short then, and those who generate take turns, all but each tenant's oldest. While a prompt is read whose
+//! tenant has had less than others, these others' prompts wait, and of their generating sequences all but the oldest; the
+//! pass may then take the whole target.
 //!
 //! A sequence takes pages only from those of lower priority and from younger ones, so the oldest of the highest priority
 //! always gets on. Generating sequences get their one row first; prompts share what is left of the budget, those of the
@@ -29,8 +29,8 @@ const LEAST_CHUNK: usize = 4;
 /// Beside generating sequences that miss the target alone, prompts may take as much time again.
 const LATE_FACTOR: f64 = 2.0;
 
-/// Where tenants come and go, a pass takes this part of the target for the time between tokens.
-const SHORT: f64 = 1.0 / 3.0;
+/// A short pass takes this part of the target for the time between tokens.
+const SHORT: f64 = 1.0 / 4.0;
 /// Rows in several passes may cost so much more than in one, for the passes to be short.
 const SPLIT_COST: f64 = 1.25;
 /// Rows that a tenant must have had less than another for that one's sequences to give way: tenants that ask all the time
@@ -322,11 +322,12 @@ impl Situation<'_> {
         let target = self.limits.inter_token_s;
         let first = prompts.first().copied();
         let is_favoured = (0..self.running.len()).any(|idx| self.gives_way(idx, first));
-        if self.is_shared && !is_favoured {
-            let short_s = self.short_s().max(least);
-            return Some(short_s.max(self.split_s(self.limits.step_tokens, 0).min(target)));
+        if is_favoured {
+            return (generating.n_rows > 0).then_some(target.max(least));
         }
-        (generating.n_rows > 0).then_some(target.max(least))
+        let split_s = || self.split_s(self.limits.step_tokens, 0).min(target);
+        let is_short = self.is_shared || generating.n_rows > 0;
+        is_short.then(|| self.short_s().max(split_s()).max(least))
     }
 
     /// Rows of a prompt that fit beside what has its share already.
@@ -491,7 +492,7 @@ mod tests {
             limits: Limits {
                 max_running: 4,
                 step_tokens: 100,
-                inter_token_s: 0.05,
+                inter_token_s: 0.05 / SHORT,
             },
             costs,
             is_shared: false,
@@ -516,12 +517,12 @@ mod tests {
     }
 
     #[test]
-    fn beside_those_who_generate_prompts_get_what_the_target_leaves() {
+    fn beside_those_who_generate_prompts_get_what_a_short_pass_leaves() {
         let rows = |sequences: &[(usize, usize, Readiness)]| match planned(sequences) {
             Plan::Forward(rows) => rows,
             other => panic!("{other:?}"),
         };
-        // 50 ms at 1 ms a row; reading positions costs a little more than nothing.
+        // A short pass of 50 ms at 1 ms a row; reading positions costs a little more than nothing.
         let one = rows(&[(10, 1, READY), (0, 500, READY)]);
         assert!(one[0] == 1 && (40..=49).contains(&one[1]), "{one:?}");
         let three = rows(&[(10, 1, READY), (0, 500, READY), (20, 1, READY), (0, 30, READY)]);
@@ -749,6 +750,7 @@ mod tests {
         let standings = shared(3, 1, LEAD);
         let mut asked = situation(&standings, &costs, 99);
         asked.is_shared = true;
+        asked.limits.inter_token_s = 0.05;
         let favoured = rows(&asked);
         assert!(favoured[..4] == [1, 0, 0, 0] && favoured[4] > 40, "{favoured:?}");
         let standings = shared(3, 1, LEAD - 1);
@@ -771,8 +773,9 @@ mod tests {
         let mut asked = situation(&standings, &costs, 99);
         assert_eq!(rows(&asked), [1; 60], "one tenant has the engine to itself");
         asked.is_shared = true;
+        asked.limits.inter_token_s = 0.05;
         let taken = rows(&asked);
-        // A third of 50 ms, at 1 ms a row and a little for each row of logits.
+        // A quarter of 50 ms, at 1 ms a row and a little for each row of logits.
         let n_rows = taken.iter().sum::<usize>();
         assert!((8..=17).contains(&n_rows), "{taken:?}");
         assert!(

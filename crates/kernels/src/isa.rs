@@ -2,7 +2,7 @@
 
 use std::env;
 
-/// The variable that forces an instruction set: `scalar`, `avx2`, `avx512` or `neon`.
+/// The variable that forces an instruction set: `scalar`, `avx2`, `avxvnni`, `avx512` or `neon`.
 const FORCE_VARIABLE: &str = "TOKENMILL_ISA";
 
 /// A level of vector instructions that the kernels are written for.
@@ -14,6 +14,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// x86-64 with AVX-VNNI, which is VNNI without AVX-512 (and all of `Avx2`).
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI (and all of `Avx2`).
     Avx512,
     /// AArch64 with NEON and the dot product instructions.
@@ -25,7 +27,7 @@ pub enum Isa {
 pub enum IsaError {
     /// The variable holds a word that names no level.
     #[error(
-        "{FORCE_VARIABLE}={0} names no instruction set; use scalar, avx2, avx512 or neon, or leave it unset"
+        "{FORCE_VARIABLE}={0} names no instruction set; use scalar, avx2, avxvnni, avx512 or neon, or leave it unset"
     )]
     Unknown(String),
     /// The level exists, but this CPU lacks it.
@@ -40,7 +42,7 @@ pub enum IsaError {
 
 impl Isa {
     /// All levels, slowest first on each architecture.
-    pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon];
+    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Neon];
 
     /// The best level that this CPU has.
     ///
@@ -92,6 +94,7 @@ impl Isa {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
         }
@@ -108,6 +111,7 @@ impl Isa {
         match self {
             Isa::Scalar => true,
             Isa::Avx2 => avx2(),
+            Isa::AvxVnni => avx2() && is_x86_feature_detected!("avxvnni"),
             Isa::Avx512 => {
                 avx2()
                     && is_x86_feature_detected!("avx512f")
@@ -129,7 +133,7 @@ impl Isa {
                 std::arch::is_aarch64_feature_detected!("neon")
                     && std::arch::is_aarch64_feature_detected!("dotprod")
             }
-            Isa::Avx2 | Isa::Avx512 => false,
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => false,
         }
     }
 

@@ -83,7 +83,7 @@ fn sum(isa: Isa, bytes: &[u8]) -> u64 {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the CPU has AVX2, or there would be no pool for these.
-        Isa::Avx2 | Isa::Avx512 => unsafe { x86::sum(bytes) },
+        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => unsafe { x86::sum(bytes) },
         _ => sum_words(bytes),
     }
 }
@@ -107,6 +107,9 @@ fn byte_ops(isa: Isa, rounds: usize) -> Option<f64> {
         Isa::Avx2 => Some(unsafe { x86::byte_ops_avx2(rounds) }),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the CPU has it, or there would be no pool for it.
+        Isa::AvxVnni => Some(unsafe { x86::byte_ops_avx_vnni(rounds) }),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the CPU has it, or there would be no pool for it.
         Isa::Avx512 => Some(unsafe { x86::byte_ops_avx512(rounds) }),
         _ => None,
     }
@@ -116,7 +119,7 @@ fn float_ops(isa: Isa, rounds: usize) -> Option<f64> {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the CPU has it, or there would be no pool for it.
-        Isa::Avx2 => Some(unsafe { x86::float_ops_avx2(rounds) }),
+        Isa::Avx2 | Isa::AvxVnni => Some(unsafe { x86::float_ops_avx2(rounds) }),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the CPU has it, or there would be no pool for it.
         Isa::Avx512 => Some(unsafe { x86::float_ops_avx512(rounds) }),
@@ -149,6 +152,19 @@ mod x86 {
                     asm!("/* {0} */", inout(ymm_reg) a, options(pure, nomem, nostack, preserves_flags))
                 };
                 *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(a, b));
+            }
+        }
+        black_box(sums);
+        (rounds * CHAINS * 64) as f64
+    }
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    pub(super) fn byte_ops_avx_vnni(rounds: usize) -> f64 {
+        let (a, b) = black_box((_mm256_set1_epi8(3), _mm256_set1_epi8(-5)));
+        let mut sums = [_mm256_setzero_si256(); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm256_dpbusd_avx_epi32(*sum, a, b);
             }
         }
         black_box(sums);

@@ -40,7 +40,7 @@ fn quantize_row(isa: Isa, row: &[f32], sink: &mut impl Sink) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a pool is only made for an instruction set that the CPU has, and `isa` is that of the pool.
-        Isa::Avx2 => unsafe { quantize_row_avx2(row, sink) },
+        Isa::Avx2 | Isa::AvxVnni => unsafe { quantize_row_avx2(row, sink) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx512 => unsafe { quantize_row_avx512(row, sink) },

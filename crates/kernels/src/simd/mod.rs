@@ -154,7 +154,7 @@ pub(crate) fn run(isa: Isa, task: impl Task) {
     match isa {
         Isa::Scalar => task.run::<scalar::Array>(),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::run(task),
+        Isa::Avx2 | Isa::AvxVnni => avx2::run(task),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => avx512::run(task),
         #[cfg(target_arch = "aarch64")]

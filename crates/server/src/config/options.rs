@@ -236,7 +236,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         setting: Setting::Count(1, 1 << 20, |config| &mut config.engine.inter_token_ms),
         help: "Milliseconds between the tokens of a stream that reading others' prompts may cause\n\n\
                Prompts are read beside the streams that generate, in pieces that keep a forward pass to this, by what \
-               earlier passes took. Smaller makes tokens come more evenly, larger lets new requests start sooner. Where \
+               earlier passes took; to a quarter of it where short pieces cost prompts little. Smaller makes tokens come more evenly, larger lets new requests start sooner. Where \
                generating alone takes more than half of it, prompts get as much time again. No answer depends on it.",
     },
     Opt {

@@ -1,7 +1,8 @@
 //! Two AVX2 registers: rows 0 to 7 and 8 to 15.
 //!
-//! There is no instruction that adds 4 products of bytes to a 32-bit lane, only one that adds 2 to a 16-bit lane, so
-//! sums run in 16 bits for as many lines as the format's largest value allows, and are then widened.
+//! AVX2 has no instruction that adds 4 products of bytes to a 32-bit lane, only one that adds 2 to a 16-bit lane, so
+//! sums run in 16 bits for as many lines as the format's largest value allows, and are then widened. AVX-VNNI, which
+//! processors without AVX-512 have since Alder Lake and Sierra Forest, adds that instruction and nothing else.
 
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -9,9 +10,11 @@ use std::marker::PhantomData;
 use super::wide::{Unpacked, Wide, WideTile, WideVector};
 use super::{Kernel, Panel, PerRow, ROWS, Tile, Vector, asks_ahead};
 
-/// Proof that the CPU has AVX2, FMA and F16C: what all `unsafe` blocks of this file rest on.
+/// Proof that the CPU has AVX2, FMA and F16C, and AVX-VNNI with `VNNI`: what all `unsafe` blocks of this file rest on.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(());
+pub(super) struct Avx2<const VNNI: bool = false>(());
+
+pub(super) type AvxVnni = Avx2<true>;
 
 pub(super) struct Kernels<T>(PhantomData<T>);
 
@@ -23,6 +26,20 @@ impl<T: Tile> Kernels<T> {
         kernel::<T, 3>(),
         kernel::<T, 4>(),
         kernel::<T, 6>(),
+    ];
+}
+
+pub(super) struct VnniKernels<T>(PhantomData<T>);
+
+impl<T: Tile> VnniKernels<T> {
+    // Up to 8 registers of sums, 2 of weights and one of activations. Without sums of 16 bits to widen, these kernels need no
+    // unpacked weights beside them: on Zen 5, forced, 96 columns from the cache reach 57 to 66 % of the peak, where the wide kernels of
+    // AVX2 reach 37 to 62 % of a lower one: Q8_0 2.0 times as fast, Q6_K 1.4, Q4_0 1.2, Q4_K 1.16.
+    pub(super) const LIST: &'static [(usize, Kernel)] = &[
+        vnni_kernel::<T, 1>(),
+        vnni_kernel::<T, 2>(),
+        vnni_kernel::<T, 3>(),
+        vnni_kernel::<T, 4>(),
     ];
 }
 
@@ -59,6 +76,20 @@ fn run<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, ahead: &[u8], out
     T::run::<Avx2, 1, M>(Avx2(()), tile, panel, ahead, out);
 }
 
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn run_vnni<T: Tile, const M: usize>(tile: &[u8], panel: Panel<'_>, ahead: &[u8], out: &mut [PerRow]) {
+    T::run::<AvxVnni, 1, M>(Avx2(()), tile, panel, ahead, out);
+}
+
+const fn vnni_kernel<T: Tile, const M: usize>() -> (usize, Kernel) {
+    let kernel = Kernel {
+        one: run_vnni::<T, M>,
+        two: None,
+        asks_ahead: asks_ahead::<AvxVnni, T>(M),
+    };
+    (M, kernel)
+}
+
 const fn kernel<T: Tile, const M: usize>() -> (usize, Kernel) {
     let kernel = Kernel {
         one: run::<T, M>,
@@ -76,19 +107,23 @@ fn zip<T: Copy, U: Copy, W>(a: [T; 2], b: [U; 2], f: impl Fn(T, U) -> W) -> [W; 
     [f(a[0], b[0]), f(a[1], b[1])]
 }
 
-impl Vector for Avx2 {
+impl<const VNNI: bool> Vector for Avx2<VNNI> {
     type Bytes = Pair;
     type Partial = Pair;
     type Ints = Pair;
     type Floats = FloatPair;
 
-    const SIGNED_OFFSET: i32 = 0;
+    // VNNI multiplies unsigned weights with signed activations.
+    const SIGNED_OFFSET: i32 = if VNNI { 128 } else { 0 };
     // Measured on Zen 3: always.
     const BYTES_PER_COLUMN_TO_PREFETCH: usize = 128;
-    const PARTIAL_OF_PAIRS: bool = true;
+    const PARTIAL_OF_PAIRS: bool = !VNNI;
 
     #[inline(always)]
     fn lines_per_partial(max: u8) -> usize {
+        if VNNI {
+            return usize::MAX;
+        }
         // Two products go to each 16-bit lane per line; activations are at most 127.
         i16::MAX as usize / (2 * 127 * max as usize)
     }
@@ -150,19 +185,30 @@ impl Vector for Avx2 {
         let x = unsafe { _mm256_set1_epi32(word) };
         // SAFETY: AVX2 is there, see the type.
         zip(sum, unsigned, |sum, weights| unsafe {
-            _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, x))
+            if VNNI {
+                _mm256_dpbusd_avx_epi32(sum, weights, x)
+            } else {
+                _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, x))
+            }
         })
     }
 
     #[inline(always)]
     fn signed(self, bytes: Pair) -> Pair {
-        bytes
+        if !VNNI {
+            return bytes;
+        }
+        // SAFETY: AVX2 is there, see the type.
+        bytes.map(|bytes| unsafe { _mm256_xor_si256(bytes, _mm256_set1_epi8(-128)) })
     }
 
-    /// The sign moves from the weight to the activation, which is never -128; two products of at most 127 * 128 fit 16
-    /// bits, but no more, so they are widened at once.
+    /// Without VNNI, the sign moves from the weight to the activation, which is never -128; two products of at most 127 * 128
+    /// fit 16 bits, but no more, so they are widened at once.
     #[inline(always)]
     fn dot_signed(self, sum: Pair, signed: Pair, word: i32) -> Pair {
+        if VNNI {
+            return self.dot(sum, signed, word);
+        }
         // SAFETY: AVX2 is there, see the type.
         let x = unsafe { _mm256_set1_epi32(word) };
         // SAFETY: AVX2 is there, see the type.
@@ -176,7 +222,11 @@ impl Vector for Avx2 {
     fn close(self, sum: Pair, partial: Pair) -> Pair {
         // SAFETY: AVX2 is there, see the type.
         zip(sum, partial, |sum, partial| unsafe {
-            _mm256_add_epi32(sum, _mm256_madd_epi16(partial, _mm256_set1_epi16(1)))
+            if VNNI {
+                _mm256_add_epi32(sum, partial)
+            } else {
+                _mm256_add_epi32(sum, _mm256_madd_epi16(partial, _mm256_set1_epi16(1)))
+            }
         })
     }
 

@@ -125,6 +125,8 @@ pub(crate) struct Kernels {
     #[cfg(target_arch = "x86_64")]
     avx2_wide: Option<Wide>,
     #[cfg(target_arch = "x86_64")]
+    avx_vnni: &'static [(usize, Kernel)],
+    #[cfg(target_arch = "x86_64")]
     avx512: &'static [(usize, Kernel)],
     #[cfg(target_arch = "aarch64")]
     neon: &'static [(usize, Kernel)],
@@ -139,6 +141,8 @@ impl Kernels {
             avx2: avx2::Kernels::<T>::LIST,
             #[cfg(target_arch = "x86_64")]
             avx2_wide: None,
+            #[cfg(target_arch = "x86_64")]
+            avx_vnni: avx2::VnniKernels::<T>::LIST,
             #[cfg(target_arch = "x86_64")]
             avx512: avx512::Kernels::<T>::LIST,
             #[cfg(target_arch = "aarch64")]
@@ -161,6 +165,8 @@ impl Kernels {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => self.avx2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => self.avx_vnni,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => self.avx512,
             #[cfg(target_arch = "aarch64")]
@@ -188,6 +194,8 @@ fn correction<T: Tile>(isa: Isa) -> Option<Correction> {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => T::correction::<avx2::Avx2>(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni => T::correction::<avx2::AvxVnni>(),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => T::correction::<avx512::Avx512>(),
         #[cfg(target_arch = "aarch64")]
