@@ -241,24 +241,30 @@ impl Fields {
     /// Refuses what has not been taken of a body: what has a row as not supported, all else as unknown.
     pub(crate) fn finish_body(self) -> Result<(), ApiError> {
         let rows = self.rows.unwrap_or_default();
-        self.refuse_rest(|name| parameters::row(rows, name).is_some())
+        self.refuse_rest(|name| parameters::row(rows, name).map(|row| row.about))
     }
 
     /// Refuses what has not been taken: those in `not_supported` (sorted) as such unless `null`, all others as
     /// unknown.
     pub(crate) fn finish(self, not_supported: &[&str]) -> Result<(), ApiError> {
-        self.refuse_rest(|name| not_supported.binary_search(&name).is_ok())
+        self.refuse_rest(|name| not_supported.binary_search(&name).is_ok().then_some(""))
     }
 
-    fn refuse_rest(&self, is_known: impl Fn(&str) -> bool) -> Result<(), ApiError> {
+    /// `why_not` says of names that are known and not supported why, or nothing.
+    fn refuse_rest(&self, why_not: impl Fn(&str) -> Option<&'static str>) -> Result<(), ApiError> {
         for (name, value) in &self.fields {
             let path = self.path_of(clip(name));
-            if !is_known(name) {
+            let Some(why) = why_not(name) else {
                 let message = format!("Unknown parameter: '{path}'. Remove it, or check its spelling");
                 return Err(ApiError::parameter("unknown_parameter", path, message));
-            }
+            };
             if *value != Json::Null {
-                let message = format!("'{path}' is not supported by this server. Remove it");
+                let why = if why.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", why.replace('`', "'"))
+                };
+                let message = format!("'{path}' is not supported by this server{why}. Remove it");
                 return Err(ApiError::parameter("unsupported_parameter", path, message));
             }
         }

@@ -9,6 +9,8 @@ import { createInterface } from "node:readline";
 
 import OpenAI from "openai";
 
+import { Contract } from "./contract.js";
+
 export const MODEL = "tokenmill/demo";
 
 export class Server {
@@ -25,14 +27,17 @@ export class Server {
       const [, name, value] = /^\s*(Base URL|API key)\s+(\S+)$/.exec(line) ?? [];
       if (name === "Base URL") server.baseURL = value;
       if (name === "API key") server.key = value;
-      if (server.baseURL && server.key) return server;
+      if (server.baseURL && server.key) break;
     }
-    throw new Error("the server ended before it was ready");
+    if (!server.key) throw new Error("the server ended before it was ready");
+    server.contract = await Contract.of(server.baseURL);
+    return server;
   }
 
   /** The SDK's client as a user makes it; retries off, so that a refusal is seen and not retried. */
   client(changes = {}) {
-    return new OpenAI({ baseURL: this.baseURL, apiKey: this.key, maxRetries: 0, timeout: 60_000, ...changes });
+    const { baseURL, key: apiKey, contract } = this;
+    return new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 60_000, fetch: contract.fetch, ...changes });
   }
 
   /** The sum of a metric over its labels. */
@@ -53,12 +58,14 @@ export class Server {
     }
   }
 
-  /** Ends the server as a service manager does; gives its exit code. */
+  /** Ends the server as a service manager does; gives its exit code. Throws if an answer was not as described. */
   async stop() {
     const ended = once(this.process, "exit");
     this.process.kill("SIGTERM");
     const [code] = await ended;
     await rm(this.dataDir, { recursive: true });
+    const { faults, nChecked } = this.contract;
+    if (faults.length || !nChecked) throw new Error(`${nChecked} answers were checked; faults:\n${faults.join("\n")}`);
     return code;
   }
 }

@@ -10,7 +10,11 @@ import urllib.request
 import openai
 import pytest
 
+from contract import Contract, watch
+
 MODEL = "tokenmill/demo"
+CONTRACT = Contract()
+watch(CONTRACT)
 
 
 class Server:
@@ -70,10 +74,19 @@ def started(tmp_path_factory, *options, **how):
                 break
         assert len(found) == 2, f"the server ended with {process.wait()}"
         server.base_url, server.key = found["Base URL"], found["API key"]
+        CONTRACT.learn(server.base_url)
         yield server
     finally:
         server.end()
         assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(autouse=True)
+def every_answer_is_as_described():
+    """Whatever a test asks for, and through whichever client."""
+    yield
+    faults, CONTRACT.faults = CONTRACT.faults, []
+    assert faults == []
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,48 @@ pub(crate) const VLLM_CHAT: Group = &[
         "only `false`: a chat template writes its own special tokens",
         [r#"[false]"#, r#"[true]"#],
     ),
+    row(
+        "include_reasoning",
+        Origin::Vllm,
+        r#"{"const":true}"#,
+        "only `true`: thoughts come in `reasoning`",
+        [r#"[true]"#, r#"[false]"#],
+    ),
+    row(
+        "return_prompt_text",
+        Origin::Vllm,
+        r#"{"const":false}"#,
+        "only `false`; `/apply-template` gives it",
+        [r#"[false]"#, r#"[true]"#],
+    ),
+    row(
+        "return_token_offsets",
+        Origin::Vllm,
+        r#"{"const":false}"#,
+        "only `false`",
+        [r#"[false]"#, r#"[true]"#],
+    ),
+    row(
+        "return_mm_kwargs",
+        Origin::Vllm,
+        r#"{"const":true}"#,
+        "only `true`: there are no images or sounds to tell of",
+        [r#"[true]"#, r#"[false]"#],
+    ),
+    row(
+        "routed_experts_prompt_start",
+        Origin::Vllm,
+        r#"{"const":0}"#,
+        "only 0: which experts computed is not told",
+        [r#"[0]"#, r#"[1]"#],
+    ),
+    row(
+        "watermarking",
+        Origin::Vllm,
+        r#"{"const":false}"#,
+        "only `false`",
+        [r#"[false]"#, r#"[true]"#],
+    ),
 ];
 
 /// vLLM's, of more than one door, each with the one value that asks for what is done anyway.
@@ -205,6 +247,12 @@ const VALUES: &[(&str, &[&str])] = &[
     ("return_token_ids", &["false"]),
     ("return_tokens_as_token_ids", &["false"]),
     ("priority", &["0"]),
+    ("include_reasoning", &["true"]),
+    ("return_prompt_text", &["false"]),
+    ("return_token_offsets", &["false"]),
+    ("return_mm_kwargs", &["true"]),
+    ("routed_experts_prompt_start", &["0"]),
+    ("watermarking", &["false"]),
 ];
 
 /// Entries of `metadata`, and bytes of its keys and values.

@@ -75,7 +75,12 @@ pub(crate) const ROWS: Group = &[
         "only an empty list: this server calls no others",
         [r#"[[]]"#, r#"[[{"type":"url"}]]"#],
     ),
-    Parameter::refused("billing_policy", Origin::Anthropic, "[1]", ""),
+    Parameter::refused(
+        "billing_policy",
+        Origin::Anthropic,
+        "[1]",
+        "who pays is the key's project",
+    ),
     Parameter::refused(
         "compaction",
         Origin::Anthropic,
@@ -83,8 +88,18 @@ pub(crate) const ROWS: Group = &[
         "a prompt is never changed",
     ),
     Parameter::refused("container", Origin::Anthropic, "[1]", "no code is run here"),
-    Parameter::refused("fallback_credit_token", Origin::Anthropic, "[1]", ""),
-    Parameter::refused("fallbacks", Origin::Anthropic, "[1]", ""),
+    Parameter::refused(
+        "fallback_credit_token",
+        Origin::Anthropic,
+        "[1]",
+        "there are no fallbacks",
+    ),
+    Parameter::refused(
+        "fallbacks",
+        Origin::Anthropic,
+        "[1]",
+        "ask another model yourself",
+    ),
     Parameter::refused(
         "inference_geo",
         Origin::Anthropic,
@@ -92,7 +107,12 @@ pub(crate) const ROWS: Group = &[
         "inference is where this server is",
     ),
     Parameter::refused("thread", Origin::Anthropic, "[1]", "no conversation is kept"),
-    Parameter::refused("user_profile_id", Origin::Anthropic, "[1]", ""),
+    Parameter::refused(
+        "user_profile_id",
+        Origin::Anthropic,
+        "[1]",
+        "use `metadata.user_id`",
+    ),
     Parameter::refused(
         "workspace_id",
         Origin::Anthropic,

@@ -52,8 +52,8 @@ pub(crate) const ROWS: Group = &[
             r#"[{"include_obfuscation": true}, {"include_usage": true}, 1]"#,
         ],
     ),
-    Parameter::refused("access_programs", Origin::OpenAi, "[1]", ""),
-    Parameter::refused("background_options", Origin::OpenAi, "[1]", ""),
+    Parameter::refused("access_programs", Origin::OpenAi, "[1]", "there are none"),
+    Parameter::refused("background_options", Origin::OpenAi, "[1]", "no answer is kept"),
     Parameter::refused(
         "context_management",
         Origin::OpenAi,
@@ -66,14 +66,14 @@ pub(crate) const ROWS: Group = &[
         "[1]",
         "no conversation is kept: send all of `input`",
     ),
-    Parameter::refused("image", Origin::OpenAi, "[1]", ""),
+    Parameter::refused("image", Origin::OpenAi, "[1]", "no images are made"),
     Parameter::refused(
         "max_tool_calls",
         Origin::OpenAi,
         "[1]",
         "it is about tools that OpenAI runs",
     ),
-    Parameter::refused("moderation", Origin::OpenAi, "[1]", ""),
+    Parameter::refused("moderation", Origin::OpenAi, "[1]", "nothing is moderated"),
     Parameter::refused(
         "previous_response_id",
         Origin::OpenAi,
@@ -81,7 +81,12 @@ pub(crate) const ROWS: Group = &[
         "no answer is kept: send all of `input`",
     ),
     Parameter::refused("prompt", Origin::OpenAi, "[1]", "no prompts are kept"),
-    Parameter::refused("prompt_cache_options", Origin::OpenAi, "[1]", ""),
+    Parameter::refused(
+        "prompt_cache_options",
+        Origin::OpenAi,
+        "[1]",
+        "equal beginnings are found by themselves",
+    ),
 ];
 
 /// Checks the rows.
