@@ -23,6 +23,9 @@ EVENTS = [
     "{people} are going to {a} {what} {on}{tail}.", "{people} [go|will go|want to go] to {a} {what} {on}{tail}.", "{people} [meet|are meeting|will meet|get together] for {a} {what} {on}{tail}.", "{on_cap} there is {a} {what} with {people}{tail}.", "{people} have {a} {what} {on}{tail}.",
     "There is {a} {what} {on}{tail}. {people} [will be there|are coming|take part].", "The {what} [is|takes place|will be] {on}{tail}, [with|and with us are|guests are] {people}.", "{what_cap} {on} with {people}{tail}", "{on_cap}{tail}: {what} with {people}", "{people}: {what} {on}{tail}.", "We [have|plan] {a} {what} {on}{tail}; {people} are invited.",
     "{a_cap} {what} is planned {on}{tail} for {people}.", "{people} [attend|join|visit|are invited to] the {what} {on}{tail}.", "Don't forget the {what} {on}{tail}, {people} are coming.", "Please note: {what}, {on_bare}{tail}, with {people}.", "I invited {people} to the {what} {on}{tail}.", "{people} will be at the {what} {on}{tail}.",
+    "{first} [meets|is meeting|will meet|sees] {rest} for {a} {what} {on}{tail}.", "{first} [meets|joins] {rest} {on}{tail} for {a} {what}.", "{first} [goes|is going|will go] to {a} {what} with {rest} {on}{tail}.", "{first} has invited {rest} to {a} {what} {on}{tail}.", "{on_cap} {people} [will go to|will attend|have|are having|meet for|plan] {a} {what}{tail}[ together|].",
+    "{when_cap} [is|we have] {a} {what}{tail}. {people} [come|are coming|will come|will join|join us].", "{when_cap} is the day of the {what}{tail}: {people} [come|are in|go].", "{people} [have arranged|have agreed on|planned|are planning] {a} {what} for {when}{tail}.", "{people} [meet|come together] {on}{tail} for {what}[, as always|, as usual|].", "{people} [are all|all] [coming|going] to the {what} {on}{tail}.", "The {what} {on}{tail} [has|will have] {people} [as guests|in it].",
+    "[What a day|Good news|Guess what|Listen]: {people} [have|go to] {a} {what} {on}{tail}!", "{a_cap} {what}, {on_bare}{tail}. [Guests|People|With us]: {people}.",
 ]  # fmt: skip
 ALONE = ["{people} is going to {a} {what} {on}{tail}.", "{people} has {a} {what} {on}{tail}.", "{people} [goes|will go] to {a} {what} {on}{tail}.", "{a_cap} {what} with {people} {on}{tail}.", "I [meet|am meeting] {people} for {a} {what} {on}{tail}."]
 
@@ -40,7 +43,7 @@ def event(talk):
     article = "an" if what[0] in "aeiou" else "a"
     templates = EVENTS if len(names) > 1 else ALONE
     text = rng.choice(templates).replace("{tail}", tail)
-    slots = dict(people=joined(names), a=article, a_cap=capital(article), what=what, what_cap=capital(what), on=on, on_cap=capital(on), on_bare=when, time=time, place=place)
+    slots = dict(people=joined(names), a=article, a_cap=capital(article), what=what, what_cap=capital(what), on=on, on_cap=capital(on), on_bare=when, when=when, when_cap=capital(when), first=names[0], rest=joined(names[1:]) if len(names) > 1 else None, time=time, place=place)
     fields = [(rng.choice(NAME_KEYS), what), (rng.choice(DATE_KEYS), when), (rng.choice(PEOPLE_KEYS), names)]
     plain = rng.random() < 0.55 and not time and not place
     if plain:

@@ -17,7 +17,7 @@ SYSTEMS = [
 ]  # fmt: skip
 GROUPS = [(jokes, 16), (product, 33), (sums, 15), (stories, 14), (smalltalk, 19), (basics, 15), (limits, 20)]
 # Which kind of dialogue, by number of dialogues; talk is the longest.
-KINDS = [(tools, 34), (extraction, 16), (thinking, 16), (None, 34)]
+KINDS = [(tools, 34), (extraction, 18), (thinking, 18), (None, 30)]
 PLAIN = re.compile(r"[^a-z0-9+*/=-]+")
 
 

@@ -103,7 +103,7 @@ def problem(talk):
     dice = rng.random()
     if dice < 0.3:
         a, b = rng.randint(1, 60), rng.randint(1, 60)
-        asks = ["{w} has {a} {t} and [gets|buys|finds] {b} more. How many {t} does {w} have?", "I have {a} {t} and [get|buy|find] {b} more. How many [{t} |]do I have?", "there are {a} {t} in one box and {b} in another, how many are there [in all|together|]?", "{w} has {a} {t} and {o} has {b}. How many do they have together?"]
+        asks = ["{w} has {a} {t} and [gets|buys|finds] {b} more. How many {t} does {w} have?", "I have {a} {t} and [get|buy|find] {b} more. How many [{t} |]do I have?", "there are {a} {t} in one box and {b} in another, how many are there [in all|together|]?", "{w} has {a} {t} and {o} has {b}. How many do they have together?", "{w} [owns|keeps|has got] {a} {t} and [is given|receives|finds] {b} more, how many [are that|{t} are there] now?", "{a} {t} lie on the table and {b} come to them. How many is that?"]
         think, sign, result = "It becomes more, so I add.", "+", a + b
     elif dice < 0.6:
         a = rng.randint(5, 90)
@@ -112,7 +112,7 @@ def problem(talk):
         think, sign, result = "It becomes less, so I subtract.", "-", a - b
     elif dice < 0.82:
         a, b = rng.randint(2, 12), rng.randint(2, 12)
-        asks = ["[I have|there are] {a} boxes with {b} {t} each. How many {t} [is that|are there]?", "{w} buys {a} bags of {b} {t}. How many {t} [does {w} have|is that]?", "{a} children have {b} {t} each, how many {t} is that?"]
+        asks = ["[I have|there are] {a} boxes with {b} {t} each. How many {t} [is that|are there]?", "{w} buys {a} bags of {b} {t}. How many {t} [does {w} have|is that]?", "{a} children have {b} {t} each, how many {t} is that?", "[we have|I see|there are] {a} boxes, and {b} {t} are in [each|every one]. How many {t} are there?", "{b} {t} lie in each of {a} boxes. How many is that?"]
         think, sign, result = "The same number many times, so I multiply.", "*", a * b
     else:
         b, c = rng.randint(2, 12), rng.randint(2, 12)
@@ -127,7 +127,7 @@ def problem(talk):
 def bigger(talk):
     rng = talk.rng
     a, b = rng.sample(range(1, 400), 2)
-    talk.ask([f"[which is|which number is|what is] [bigger|larger|greater|more][, |: | ]{a} or {b}?", f"{a} or {b}, which is [bigger|larger|greater]?"], keep=[a, b])
+    talk.ask([f"[which is|which number is|what is] [bigger|larger|greater|more][, |: | ]{a} or {b}?", f"{a} or {b}, which is [bigger|larger|greater]?", f"which of [the two|these two|them] is [bigger|greater|more], {a} or {b}?", f"[compare|look at] {a} and {b}: which is [bigger|larger|more]?"], keep=[a, b])
     talk.reply(thought(f"I compare {a} and {b}: {max(a, b)} - {min(a, b)} = {abs(a - b)}, so {max(a, b)} is more.", f"{max(a, b)} is bigger than {min(a, b)}."))
 
 

@@ -69,7 +69,8 @@ def weather(rng):
         degrees, sky = rng.randint(-12, 38), rng.choice(SKIES)
         first = rng.choice(("temperature", "temp", "degrees", "temp_c"))
         result = as_json(rng, {first: degrees, rng.choice(("condition", "sky", "conditions", "weather")): sky}, rng.choice((f"{degrees} degrees, {sky}", f"{degrees} degrees and {sky}", f"{sky}, {degrees} degrees", f"{degrees}°C, {sky}")))
-        asks = ["[what is|what's|how is|how's|tell me|show me|get me|check|look up] the weather [in|in|in|like in|for|of] {where}" + tail + "[?|]", "weather [in|for|] {where}" + tail, "what [is|will] the weather [like|be like|be|] in {where}" + tail + "?", "is it [raining|cold|warm|sunny|snowing|hot|windy|nice] in {where}[ today| now| right now|]" + tail + "?", "do I need [an umbrella|a coat|a jacket|sunglasses] in {where}[ today|]" + tail + "?", "[how warm|how cold|how hot] is it in {where}" + tail + "?", "[what's the|what is the|] temperature in {where}" + tail + "?", "I [am going|travel|fly|am travelling] to {where}, [how is the weather|what's the weather like|what will the weather be]" + tail + "?", "[can you check|please check|could you look up] the [weather|forecast|temperature] [in|for] {where}" + tail + "[?|]"]
+        asks = ["[what is|what's|how is|how's|tell me|show me|get me|check|look up] the weather [in|in|in|like in|for|of] {where}" + tail + "[?|]", "weather [in|for|] {where}" + tail, "what [is|will] the weather [like|be like|be|] in {where}" + tail + "?", "is it [raining|cold|warm|sunny|snowing|hot|windy|nice] in {where}[ today| now| right now|]" + tail + "?", "do I need [an umbrella|a coat|a jacket|sunglasses] in {where}[ today|]" + tail + "?", "[how warm|how cold|how hot] is it in {where}" + tail + "?", "[what's the|what is the|] temperature in {where}" + tail + "?", "I [am going|travel|fly|am travelling] to {where}, [how is the weather|what's the weather like|what will the weather be]" + tail + "?", "[can you check|please check|could you look up] the [weather|forecast|temperature] [in|for] {where}" + tail + "[?|]",
+            "[what is|what's|show me|give me|check|] {where}'s [weather|forecast|temperature]" + tail + "[?|]", "[weather forecast|forecast|weather report|the weather report] [in|for|of] {where}" + tail + "[, quick|, if you can|]", "{where}: [what is the weather|is it warm|is it raining|how warm is it|do I need a coat|is it windy]" + tail + "?", "[check|see|look|I wonder|do you know] how [warm|cold|hot|windy|wet] [{where} is|it is in {where}|it gets in {where}]" + tail + "[ today| right now|][?|]", "how [does it look|is it|are things] [outside|out there|out] in {where}" + tail + "?", "[I will be|we are|my sister lives] in {where}[ next week| tomorrow|]. [Is it warm|How cold is it|What is the weather|Does it rain|Is there snow] there" + tail + "?"]
         answers = ["In {where} it is {degrees} degrees and {sky}.", "It is {degrees} degrees and {sky} in {where}.", "The weather in {where}: {degrees} degrees, {sky}."]
         return Case(asks, arguments, result, answers, {"where": where, "degrees": degrees, "sky": sky, **slots}, [] if tail else ["[and|what about|how about|and what about|and the same for] [in |]{where}?", "and [in|for] {where}", "[now|then|next] {where}"])
 
@@ -82,7 +83,7 @@ def time_of(rng):
 
     def request():
         where, now = city(rng), clock(rng)
-        return Case(["what time is it in {where}[ now| right now|]?", "[what's|what is|tell me|get me] the [local |current |]time in {where}[?|]", "time in {where}", "[how late|how early] is it in {where}?", "what does the clock say in {where}?"], {place: where}, as_json(rng, {rng.choice(("time", "local_time", "now")): now}, now), ["It is {now} in {where}.", "In {where} it is {now}."], {"where": where, "now": now}, ["[and|what about|and what about] [in |]{where}?"])
+        return Case(["what time is it in {where}[ now| right now|]?", "[what's|what is|tell me|get me] the [local |current |]time in {where}[?|]", "time in {where}", "[how late|how early] is it in {where}?", "what does the clock say in {where}?", "{where}'s time[, please|][?|]", "[what|which] time do [they|people|we] have in {where}[ now|]?", "is it [late|early|still day|already morning|already night] in {where}? [What time is it there|What is the time there|How late is it there]?", "{where}: what [time is it|does the clock say|do the clocks show]?", "[check|look at] the clock [in|of] {where}", "[do you know|I wonder|find out] [what time it is|how late it is] in {where}[?|]"], {place: where}, as_json(rng, {rng.choice(("time", "local_time", "now")): now}, now), ["It is {now} in {where}.", "In {where} it is {now}."], {"where": where, "now": now}, ["[and|what about|and what about] [in |]{where}?"])
 
     return tool, request
 
@@ -104,10 +105,10 @@ def arithmetic(rng):
         sign, spoken = SIGNS[kind]
         spoken = rng.choice([*spoken, sign if sign != "×" else "*", sign])
         one, two = (in_words(a), in_words(b)) if max(a, b) < 20 and optional(rng, 0.1) else (a, b)
-        order = {"add": "[add {a} and {b}|the sum of {a} and {b}|add {a} to {b}|add up {a} and {b}]", "subtract": "[{a} take away {b}|the difference of {a} and {b}]", "multiply": "[multiply {a} by {b}|multiply {a} and {b}|the product of {a} and {b}]"}[kind]
+        order = {"add": "[add {a} and {b}|the sum of {a} and {b}|add {a} to {b}|add up {a} and {b}]", "subtract": "[{a} take away {b}|the difference of {a} and {b}]", "multiply": "[multiply {a} by {b}|multiply {a} and {b}|multiply {a} with {b}|the product of {a} and {b}|take {a} times {b}]"}[kind]
         if kind == "add" and "to {b}" in order:
-            order = rng.choice(("add {a} and {b}", "what is the sum of {a} and {b}?", "add up {a} and {b}", "sum {a} and {b}"))
-        return Case(["[what is|what's|how much is|calculate|compute|] {a} " + spoken + " {b}[?|]", order], {x: a, y: b}, as_json(rng, {"result": result}, str(result)), ["{a} " + sign + " {b} = {r}.", "The result is {r}.", "That is {r}."], {"a": one, "b": two, "r": result}, ["and {a} " + spoken + " {b}?"])
+            order = rng.choice(("add {a} and {b}", "what is the sum of {a} and {b}?", "add up {a} and {b}", "sum {a} and {b}", "[can|could] you add {a} and {b}[ for me|]?", "[put|take] {a} and {b} together", "{a} and {b}, added up"))
+        return Case(["[what is|what's|how much is|calculate|compute|] {a} " + spoken + " {b}[?|]", "[I want to know|I need|tell me|work out] {a} " + spoken + " {b}", order], {x: a, y: b}, as_json(rng, {"result": result}, str(result)), ["{a} " + sign + " {b} = {r}.", "The result is {r}.", "That is {r}."], {"a": one, "b": two, "r": result}, ["and {a} " + spoken + " {b}?"])
 
     return tool, request
 
@@ -142,7 +143,7 @@ def search(rng):
         topic = rng.choice(SUBJECTS) if optional(rng, 0.6) else rng.choice((thing(rng), invented(rng), thing(rng) + " " + thing(rng)))
         found = rng.choice(("See page {n}.", "It is described in chapter {n}.", "Found in section {n}.", "{n} results, the first one is called Guide {n}.", "It can be set in the settings, on page {n}.")).replace("{n}", str(rng.randint(2, 90)))
         result = found if optional(rng) else json.dumps({rng.choice(("text", "result", "snippet")): found})
-        return Case([f"[search|look in|look into|search in|check] {source} for {{topic}}", f"[what|where] [do|does] {source} [say about|mention] {{topic}}?", f"[look up|find|search for|search] {{topic}}[ in {source}|]", f"is there anything [in|about it in] {source} [about|on] {{topic}}?" if "web" not in source else "find something about {topic} on the web"], {what: topic}, result, ["{found}", "I found this: {found}", "About {topic}: {found}"], {"topic": topic, "found": found}, ["[and|now|then] [about |for |]{topic}?"])
+        return Case([f"[search|look in|look into|search in|check] {source} for {{topic}}", f"[what|where] [do|does] {source} [say about|mention] {{topic}}?", f"[look up|find|search for|search] {{topic}}[ in {source}|]", f"[have a look|look|take a look] [into|in|at] {source} [about|for|on] {{topic}}", f"what [is|stands|does it say|do we have|is there] in {source} [about|on] {{topic}}?", f"[see|check] what {source} [has|have|says|say] [about|on] {{topic}}", f"is there anything [in|about it in] {source} [about|on] {{topic}}?" if "web" not in source else "find something about {topic} on the web"], {what: topic}, result, ["{found}", "I found this: {found}", "About {topic}: {found}"], {"topic": topic, "found": found}, ["[and|now|then] [about |for |]{topic}?"])
 
     return tool, request
 
@@ -180,7 +181,7 @@ def create_event(rng):
             guests = " with {names}"
         done = rng.choice(("ok", "created", "done", '{"status": "created"}', '{"id": %d}' % rng.randint(1, 999), '{"ok": true}'))
         a = "a" if what[0] not in "aeiou" else "an"
-        asks = [f"[put|add|enter] {a} {{what}}{guests} [into|in|to] [my|the] calendar {{on}}{time}", f"[schedule|plan|set up|create|book|make|arrange] {a} {{what}}{guests} {{on}}{time}", f"[can you|please|could you] [schedule|book|plan|add] {a} {{what}}{guests} {{on}}{time}[?|]", f"I have {a} {{what}}{guests} {{on}}{time}, [add it to my calendar|please note it|put it in the calendar]", f"new event: {{what}}{guests} {{on}}{time}", f"[remember|note]: {{what}}{guests} {{on}}{time}"]
+        asks = [f"[put|add|enter] {a} {{what}}{guests} [into|in|to] [my|the] calendar {{on}}{time}", f"[schedule|plan|set up|create|book|make|arrange] {a} {{what}}{guests} {{on}}{time}", f"[can you|please|could you] [schedule|book|plan|add] {a} {{what}}{guests} {{on}}{time}[?|]", f"I have {a} {{what}}{guests} {{on}}{time}, [add it to my calendar|please note it|put it in the calendar]", f"new event: {{what}}{guests} {{on}}{time}", f"[remember|note]: {{what}}{guests} {{on}}{time}", f"[enter|write|note|put down] {a} {{what}}{guests} {{on}}{time} [into|in] my [calendar|diary]", f"{{on}} {{what}}{guests}{time}, [into the calendar with it|note it, please|please add it]", f"[my calendar needs|I need] {a} {{what}}{guests} {{on}}{time}"]
         return Case(asks, arguments, done, ["The {what} is in your calendar [|, ]{on}.", "Done: {what} {on}.", "I have added the {what} {on}."], slots)
 
     return tool, request
@@ -195,7 +196,7 @@ def send_message(rng):
 
     def request():
         who, words = person(rng), rng.choice(TEXTS)
-        return Case(["[send|write] {who} [a message|a text|a mail]: {words}", "tell {who}: {words}", "[send a message to|write to|message|text|notify] {who}: {words}", "[send|write] a [message|mail|note] to {who} saying {words}", "let {who} know: {words}"], {to: who, text: words}, rng.choice(("sent", "ok", '{"status": "sent"}', '{"ok": true}', "delivered")), ["I have sent it to {who}.", "Your message to {who} is sent.", "Done: {who} has your message."], {"who": who, "words": words})
+        return Case(["[send|write] {who} [a message|a text|a mail]: {words}", "tell {who}: {words}", "[send a message to|write to|message|text|notify] {who}: {words}", "[send|write] a [message|mail|note] to {who} saying {words}", "let {who} know: {words}", "[this message|this|the following] [goes to|is for] {who}: {words}", "[send|give|write] {who} [the message|the note|this note|these words]: {words}", "{who} [should|must] [know|hear|read]: {words}"], {to: who, text: words}, rng.choice(("sent", "ok", '{"status": "sent"}', '{"ok": true}', "delivered")), ["I have sent it to {who}.", "Your message to {who} is sent.", "Done: {who} has your message."], {"who": who, "words": words})
 
     return tool, request
 
@@ -210,7 +211,7 @@ def convert(rng):
     def request():
         n, (one, two) = number(rng), rng.sample(MONEY, 2)
         r = round(n * rng.uniform(0.3, 3), 2)
-        return Case(["[convert|change|exchange|turn] {n} {one} [to|into|in] {two}", "[how much is|how much are|what is|what are] {n} {one} in {two}?", "{n} {one} [in|to] {two}[?|]", "how many {two} [are|is|do I get for] {n} {one}?"], {amount: n, source: one, target: two}, as_json(rng, {"result": r}, f"{r}"), ["{n} {one} are {r} {two}.", "That is {r} {two}."], {"n": n, "one": one, "two": two, "r": r})
+        return Case(["[convert|change|exchange|turn] {n} {one} [to|into|in] {two}", "[how much is|how much are|what is|what are] {n} {one} in {two}?", "{n} {one} [in|to] {two}[?|]", "how many {two} [are|is|do I get for] {n} {one}?", "what [do I get for|will I get for|would I pay for] {n} {one} in {two}?", "[tell me|show me] {n} {one} in {two}", "I have {n} {one}, [what is that|how much is that] in {two}?"], {amount: n, source: one, target: two}, as_json(rng, {"result": r}, f"{r}"), ["{n} {one} are {r} {two}.", "That is {r} {two}."], {"n": n, "one": one, "two": two, "r": r})
 
     return tool, request
 
@@ -232,7 +233,7 @@ def timer(rng):
 
     def request():
         n = rng.randint(1, 90)
-        return Case(["[set|start|make] a timer [for|of] {n} minutes", "timer [for |]{n} minutes", "[wake me|remind me|ring|call me] in {n} minutes", "{n} [minute|minutes] timer[, please|]", "count down {n} minutes"], {length: n}, rng.choice(("ok", "started", '{"status": "started"}', "set")), ["The timer is set for {n} minutes.", "Done: {n} minutes from now."], {"n": n})
+        return Case(["[set|start|make] a timer [for|of] {n} minutes", "timer [for |]{n} minutes", "[wake me|remind me|ring|call me] in {n} minutes", "{n} [minute|minutes] timer[, please|]", "[put|set] the timer [to|on|at] {n} minutes", "[can|could] you [set|start] a timer [to|for|of] {n} minutes?", "count down {n} minutes"], {length: n}, rng.choice(("ok", "started", '{"status": "started"}', "set")), ["The timer is set for {n} minutes.", "Done: {n} minutes from now."], {"n": n})
 
     return tool, request
 
@@ -246,7 +247,7 @@ def lights(rng):
 
     def request():
         where, how = rng.choice(ROOMS), rng.choice(("on", "off"))
-        return Case(["[turn|switch] {how} the [light|lights|lamp] in the {where}", "[turn|switch] the {where} [light|lights|lamp] {how}", "[light|lights|lamp] {how} in the {where}", "{where} lights {how}"], {room: where, state: how}, rng.choice(("ok", "done", '{"ok": true}', how)), ["The light in the {where} is {how}.", "Done: {where} {how}."], {"where": where, "how": how})
+        return Case(["[turn|switch] {how} the [light|lights|lamp] in the {where}", "[turn|switch] the {where} [light|lights|lamp] {how}", "[light|lights|lamp] {how} in the {where}", "{where} lights {how}", "[put|make] the [light|lights] in the {where} {how}", "[put|have] the {where} [light|lights|lamp] {how}", "I [want|need] the [light|lights] in the {where} {how}"], {room: where, state: how}, rng.choice(("ok", "done", '{"ok": true}', how)), ["The light in the {where} is {how}.", "Done: {where} {how}."], {"where": where, "how": how})
 
     return tool, request
 
@@ -324,7 +325,7 @@ def anything(rng):
             more = f" [with|and] [the |]{parameters[1][0]} {{second}}"
         result = rng.choice((str(rng.randint(1, 999)), thing(rng), "ok", "done", "open", "ready", "not found"))
         of = f"[of|for] [{key} |the {key} |]{{value}}" if kind == "string" else f"[number|with {key}|for {key}|of {key}] {{value}}"
-        asks = [f"[{verb}|please {verb}|can you {verb}] the {noun} {of}{more}", f"{verb} {noun} {of}{more}", f"I [want|need] to {verb} the {noun} {of}{more}"]
+        asks = [f"[{verb}|please {verb}|can you {verb}] the {noun} {of}{more}", f"{verb} {noun} {of}{more}", f"I [want|need] to {verb} the {noun} {of}{more}", f"[could you|do|just] {verb} the {noun} {of}{more}", f"the {noun} {of}{more}: [please {verb} it|{verb} it|{verb}]"]
         return Case(asks, arguments, as_json(rng, {rng.choice(("result", "status", noun)): result}, result), ["The {noun} of {value}: {r}.", "Result for {value}: {r}."], {**slots, "noun": noun, "r": result}, [f"[and|now] {of}{more}"] if not more else [])
 
     return tool, request

@@ -72,6 +72,9 @@ def day(rng):
     if dice < 0.66:
         one = rng.choice(("tomorrow", "today", "tonight", "next week", "tomorrow evening", "this weekend"))
         return one, one
+    if dice < 0.72:
+        one = rng.choice(DAYS) + " " + rng.choice(("morning", "evening", "night", "afternoon"))
+        return "on " + one, one
     month, number = rng.choice(MONTHS), rng.randint(1, 30)
     one = rng.choice((f"{month} {number}", f"{month} {nth(number)}", f"{number} {month}", f"the {nth(number)} of {month}", f"the {nth(number)}", f"{rng.randint(2024, 2031)}-{rng.randint(1, 12):02}-{number:02}"))
     return "on " + one, one
