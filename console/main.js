@@ -20,6 +20,7 @@ const pages = {
   playground: lazy(() => import('./playground/playground.js').then((m) => m.Playground)),
   keys: lazy(() => import('./pages/keys.js').then((m) => m.Keys)),
   team: lazy(() => import('./pages/team.js').then((m) => m.Team)),
+  artifacts: lazy(() => import('./pages/artifacts.js').then((m) => m.Artifacts)),
   usage: lazy(() => import('./pages/usage.js').then((m) => m.Usage)),
   billing: lazy(() => import('./pages/billing.js').then((m) => m.Billing)),
   operations: lazy(() => import('./pages/operations.js').then((m) => m.Operations)),
@@ -28,7 +29,7 @@ const pages = {
 }
 
 const links = [
-  ['models', 'Models', 'models', 'm'], ['playground', 'Playground', 'play', 'p'], ['keys', 'API keys', 'keys', 'k'],
+  ['models', 'Models', 'models', 'm'], ['playground', 'Playground', 'play', 'p'], ['keys', 'API keys', 'keys', 'k'], ['artifacts', 'LoRA artifacts', 'sliders', 'l'],
   ['usage', 'Usage', 'usage', 'u'], ['billing', 'Billing', 'billing', 'b'], ['team', 'Team', 'team', 't'],
   ['operations', 'Operations', 'ops', 'o'], ['docs', 'Docs', 'docs', 'd'],
 ]

@@ -26,13 +26,13 @@ async function failure(response) {
   return error
 }
 
-/** One request; gives its JSON, or throws an ApiError. */
-export async function api(path, { method = 'GET', body, signal, raw = false } = {}) {
+/** One request, with a body of JSON or a form with files; gives its JSON, or throws an ApiError. */
+export async function api(path, { method = 'GET', body, form, signal, raw = false } = {}) {
   const headers = {}
   if (project) headers['openai-project'] = project
   if (body !== undefined) headers['content-type'] = 'application/json'
   const response = await fetch(path, {
-    method, headers, signal, credentials: 'same-origin', body: body === undefined ? undefined : JSON.stringify(body),
+    method, headers, signal, credentials: 'same-origin', body: form ?? (body === undefined ? undefined : JSON.stringify(body)),
   })
   if (!response.ok) throw await failure(response)
   if (raw) return response

@@ -50,8 +50,8 @@ function EditKey({ entry, cap, mayCap, onClose, onDone }) {
     rpm: entry.requests_per_minute ?? '', tpm: entry.tokens_per_minute ?? '', cap: cap?.limit_usd ?? '', open: true,
   })
   const save = async () => {
-    await api(`/api/v1/keys/${seg(entry.id)}`, { method: 'PATCH', body: terms(form) })
-    if (mayCap && form.cap !== (cap?.limit_usd ?? '')) await api('/api/v1/caps', { method: 'PUT', body: { scope: 'key', target: entry.id, period: 'month', limit_usd: form.cap || null } })
+    const capped = mayCap && form.cap !== (cap?.limit_usd ?? '') ? { monthly_cap_usd: form.cap || null } : {}
+    await api(`/api/v1/keys/${seg(entry.id)}`, { method: 'PATCH', body: { ...terms(form), ...capped } })
     onDone()
   }
   return html`<${FormDialog} title=${`Change ${entry.name}`} action="Save" onClose=${onClose} onSubmit=${save}><p class="hint">Holds from the next request on. The secret stays.</p>

@@ -6,7 +6,7 @@ import { int, isoDay, nanos, short, usd } from '../lib/format.js'
 import { Button, Fault, Icon, Loading, Page, Table, Tabs } from '../lib/ui.js'
 
 const DAY = 86400_000
-const GROUPS = [['model', 'Model'], ['project', 'Project'], ['key', 'Key'], ['person', 'Person']]
+const GROUPS = [['model', 'Model'], ['adapter', 'Adapter'], ['project', 'Project'], ['key', 'Key'], ['person', 'Person']]
 const dollars = (text) => Number(nanos(text)) / 1e9
 const MEASURES = { cost: ['Cost', (row) => dollars(row.cost_usd), (v) => `$${v < 0.01 && v > 0 ? v.toPrecision(2) : v.toFixed(2)}`], tokens: ['Tokens', (row) => row.prompt_tokens + row.completion_tokens, short], requests: ['Requests', (row) => row.requests, short] }
 const MOST = 6
@@ -22,7 +22,7 @@ export function Usage() {
   const { data, error, reload } = useRead(async () => ({ daily: await list(`${base}&by=day,${by}`), total: await list(`${base}&by=${by}`), keys: by === 'key' ? await list('/api/v1/keys') : [] }), [team, days, by])
   const [title, value, format] = MEASURES[measure]
   const keyName = (id) => { const key = data?.keys.find((k) => k.id === id); return key ? `${key.name} (${id.slice(0, 6)}…)` : id }
-  const nameOf = (row) => (by === 'key' ? keyName(row[by]) : row[by] || 'unknown')
+  const nameOf = (row) => (by === 'key' ? keyName(row[by]) : row[by] || (by === 'adapter' ? 'no adapter' : 'unknown'))
   const head = html`<${Page} title="Usage" intro=${html`What <b>${team}</b> used, by UTC day.`} actions=${html`<${Button} icon="retry" onClick=${reload}>Refresh<//><a class="button" href=${`${base}&by=day,${by}&format=csv`} download=${`usage-${team}.csv`}><${Icon} name="download" size="16" /><span>CSV</span></a>`}>
     <div class="filters"><${Tabs} label="Measure" value=${measure} onChange=${setMeasure} tabs=${Object.entries(MEASURES).map(([name, [text]]) => [name, text])} />
       <select aria-label="Group by" value=${by} onChange=${(event) => setBy(event.target.value)}>${GROUPS.map(([name, text]) => html`<option value=${name}>By ${text.toLowerCase()}</option>`)}</select>

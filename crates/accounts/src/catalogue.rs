@@ -17,6 +17,8 @@ const NOTICE_DAYS: i64 = 14;
 const MAX_CHAIN: usize = 32;
 const MAX_ID_BYTES: usize = 256;
 const MAX_TEXT_BYTES: usize = 8 << 10;
+/// The largest rank of an adapter where nothing is said.
+const LORA_RANK: u32 = 64;
 
 /// A day in UTC, written `2026-01-31`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, JsonSchema)]
@@ -113,7 +115,7 @@ pub struct ModelEntry {
     pub description: String,
     /// Whether it thinks.
     pub reasoning: Reasoning,
-    /// The largest rank of an adapter; `None` takes none.
+    /// The largest rank of an adapter; 0 takes none, and where it is left out it is 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora_rank: Option<u32>,
     /// Still an experiment before this day; without one it is generally available from the start.
@@ -184,6 +186,12 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// The largest rank of an adapter of a model; 0 where it takes none.
+    pub fn lora_rank(&self, model: &str) -> u32 {
+        let said = self.model(model).and_then(|entry| entry.lora_rank);
+        said.unwrap_or(LORA_RANK)
+    }
+
     /// The entry of a model.
     pub fn model(&self, id: &str) -> Option<&ModelEntry> {
         self.models.get(id)

@@ -56,7 +56,11 @@ pub(crate) fn usage_hash(
     let price = &usage.price;
     let what = (usage.tokens, usage.hold, usage.cost, usage.status);
     let when = (usage.admitted_at, usage.ended_at);
-    hash(secret, before, &("usage", seq, who, price, what, when))
+    match &usage.adapter {
+        // As rows were hashed before there were adapters.
+        None => hash(secret, before, &("usage", seq, who, price, what, when)),
+        Some(adapter) => hash(secret, before, &("usage", seq, who, price, what, when, adapter)),
+    }
 }
 
 /// The hash of one administrative change.

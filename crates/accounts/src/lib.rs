@@ -25,6 +25,7 @@ mod authenticate;
 mod configured;
 mod manage;
 
+pub mod artifacts;
 mod idempotency;
 mod seal;
 
@@ -48,6 +49,7 @@ use std::sync::{Arc, OnceLock};
 
 use sqlx::migrate::MigrateError;
 
+pub use artifacts::{ArtifactInfo, ArtifactPath, ArtifactRef, ArtifactVersion, Artifacts, ResolvedArtifact};
 pub use authenticate::{AuthError, Caller};
 pub use catalogue::{Catalogue, Day, ModelEntry, ModelKind, Reasoning, Stage};
 pub use clock::{Clock, Period, SystemClock, Timestamp};
@@ -292,7 +294,7 @@ impl Accounts {
 
     /// The line that a request of `caller` will have in the ledger, as far as it is known before it runs: its id, and the
     /// purses that pay for it. What is held is still 0.
-    pub fn usage(&self, caller: &Caller, model: &str, price: Price) -> Usage {
+    pub fn usage(&self, caller: &Caller, model: &str, adapter: Option<&str>, price: Price) -> Usage {
         let now = self.now();
         let mut random = [0; 10];
         // Without randomness ids could meet, and the database would take the second for the first: better not served.
@@ -308,6 +310,7 @@ impl Accounts {
             project_id: caller.project.id.clone(),
             key_id: caller.key_id.clone(),
             model: model.to_owned(),
+            adapter: adapter.map(str::to_owned),
             price,
             hold: Nanos::ZERO,
             purses,

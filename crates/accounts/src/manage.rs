@@ -38,6 +38,16 @@ pub enum ManageError {
     /// The configuration file speaks for it.
     #[error("{0} is set in the configuration file: change it there and start the server again")]
     Configured(String),
+    /// A version of an artifact is for another model than those before it.
+    #[error(
+        "the versions of {artifact:?} change the model {base_model:?}; give adapters of other models another name"
+    )]
+    OtherBase {
+        /// The artifact.
+        artifact: String,
+        /// The model of its versions.
+        base_model: String,
+    },
     /// A value that cannot be taken.
     #[error("{0}")]
     Invalid(String),
@@ -540,7 +550,7 @@ impl Accounts {
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), ManageError> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), ManageError> {
     if is_name(name) {
         return Ok(());
     }

@@ -13,6 +13,8 @@ pub enum GroupBy {
     Day,
     /// Served names.
     Model,
+    /// Versions of adapters; empty where none was used.
+    Adapter,
     /// Projects of the team.
     Project,
     /// Keys, by their ids.
@@ -23,9 +25,10 @@ pub enum GroupBy {
 
 impl GroupBy {
     /// Every way.
-    pub const ALL: [GroupBy; 5] = [
+    pub const ALL: [GroupBy; 6] = [
         GroupBy::Day,
         GroupBy::Model,
+        GroupBy::Adapter,
         GroupBy::Project,
         GroupBy::Key,
         GroupBy::Person,
@@ -36,6 +39,7 @@ impl GroupBy {
         match self {
             GroupBy::Day => "day",
             GroupBy::Model => "model",
+            GroupBy::Adapter => "adapter",
             GroupBy::Project => "project",
             GroupBy::Key => "key",
             GroupBy::Person => "person",

@@ -10,7 +10,7 @@ use crate::ledger::{Status, Usage, UsageId};
 use crate::limits::credit_purse;
 use crate::money::{Nanos, Price, Tokens};
 use crate::store::StoreError;
-use crate::store::db::{Row, values};
+use crate::store::db::{Row, Tx, values};
 use crate::store::manage::Books;
 
 /// Rows that are read at once.
@@ -60,7 +60,7 @@ struct Sums {
     /// Cost by the purse that counts it.
     purses: BTreeMap<String, i64>,
     /// Requests and cost by day, project, key and model.
-    days: BTreeMap<(i64, String, String, String), [i64; 5]>,
+    days: BTreeMap<(i64, String, String, String, String), [i64; 5]>,
 }
 
 impl Accounts {
@@ -208,7 +208,8 @@ impl Books {
         self.db
             .rows(
                 "SELECT seq, replica_id, id, team_id, project_id, key_id, model, price_version, input_n, cached_n,
-                        output_n, n_prompt, n_cached, n_completion, hold_n, cost_n, status, admitted_at, ended_at, hash
+                        output_n, n_prompt, n_cached, n_completion, hold_n, cost_n, status, admitted_at, ended_at, hash,
+                        adapter
                  FROM usage WHERE team_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
                 &values![team_id, after, last, PAGE],
             )
@@ -258,28 +259,7 @@ impl Books {
                 || format!("{purse}: more is spent and held than there is"),
             );
         }
-        let rows = tx
-            .rows(
-                "SELECT day, project_id, key_id, model, n_requests, n_prompt, n_cached, n_completion, cost_n
-                 FROM usage_daily WHERE team_id = $1",
-                &values![team_id],
-            )
-            .await?;
-        found.check(rows.len() == sums.days.len(), || {
-            format!("{team_id}: the daily sums are not those of the rows")
-        });
-        for row in rows {
-            let name = (row.int(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
-            let said = [row.int(4)?, row.int(5)?, row.int(6)?, row.int(7)?, row.int(8)?];
-            found.check(sums.days.get(&name) == Some(&said), || {
-                let day = Timestamp::of_day(name.0).date();
-                format!(
-                    "{team_id}: the sum of {day} for key {} and {:?} is not that of the rows",
-                    name.2, name.3
-                )
-            });
-        }
-        Ok(())
+        verify_days(&mut tx, team_id, sums, found).await
     }
 
     async fn verify_leases(&self, found: &mut Verified) -> Result<(), StoreError> {
@@ -336,6 +316,43 @@ impl Books {
     }
 }
 
+/// The daily sums, against those of the rows.
+async fn verify_days(
+    tx: &mut Tx,
+    team_id: &str,
+    sums: &Sums,
+    found: &mut Verified,
+) -> Result<(), StoreError> {
+    let rows = tx
+        .rows(
+            "SELECT day, project_id, key_id, model, adapter, n_requests, n_prompt, n_cached, n_completion, cost_n
+             FROM usage_daily WHERE team_id = $1",
+            &values![team_id],
+        )
+        .await?;
+    found.check(rows.len() == sums.days.len(), || {
+        format!("{team_id}: the daily sums are not those of the rows")
+    });
+    for row in rows {
+        let name = (
+            row.int(0)?,
+            row.text(1)?,
+            row.text(2)?,
+            row.text(3)?,
+            row.text(4)?,
+        );
+        let said = [row.int(5)?, row.int(6)?, row.int(7)?, row.int(8)?, row.int(9)?];
+        found.check(sums.days.get(&name) == Some(&said), || {
+            let day = Timestamp::of_day(name.0).date();
+            format!(
+                "{team_id}: the sum of {day} for key {} and {:?} is not that of the rows",
+                name.2, name.3
+            )
+        });
+    }
+    Ok(())
+}
+
 /// A row as [`Books::usage_page`] asks for it: its place, the server that told of it, what was used, and its hash.
 pub(crate) fn usage_of(row: &Row) -> Result<(i64, String, Usage, Vec<u8>), StoreError> {
     let id = row.text(2)?;
@@ -348,6 +365,7 @@ pub(crate) fn usage_of(row: &Row) -> Result<(i64, String, Usage, Vec<u8>), Store
         project_id: row.text(4)?,
         key_id: row.text(5)?,
         model: row.text(6)?,
+        adapter: row.opt_text(20)?,
         price: Price {
             version: row.int(7)?,
             input: Nanos(row.int(8)?),
@@ -414,6 +432,7 @@ fn check_usage(
         usage.project_id.clone(),
         usage.key_id.clone(),
         usage.model.clone(),
+        usage.adapter.clone().unwrap_or_default(),
     );
     let more = [
         1,

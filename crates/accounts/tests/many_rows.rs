@@ -86,7 +86,7 @@ async fn callers(accounts: &Accounts) -> Vec<Arc<Caller>> {
 }
 
 async fn ask(accounts: &Accounts, ledger: &Ledger, caller: &Caller, price: Price, model: &str) {
-    let mut usage = accounts.usage(caller, model, price);
+    let mut usage = accounts.usage(caller, model, None, price);
     usage.tokens.n_prompt = 200;
     usage.hold = price.worst_case(200, 400);
     let hold = ledger.hold(usage).await.expect("there is enough");

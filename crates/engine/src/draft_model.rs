@@ -277,6 +277,7 @@ impl DraftModel {
                 position,
                 pages: followed.pages[..(position + n_rows).div_ceil(PAGE_TOKENS)].to_vec(),
                 n_logits: usize::from(n_rows == n_missing),
+                adapter: None,
             });
         }
         batch

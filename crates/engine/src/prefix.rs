@@ -11,9 +11,17 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use tokenmill_kernels::kv_cache::{PAGE_TOKENS, PageId};
 
 pub(crate) type NodeId = usize;
-type Scope = [u8; 32];
 /// Sorted by tokens, so the child that shares most with some tokens stands beside the place of these.
 type Children = BTreeMap<Box<[u32]>, NodeId>;
+
+/// What pages must have in common to be shared, beside their tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Scope {
+    /// As the submission gives it.
+    pub(crate) circle: [u8; 32],
+    /// The adapter that they were computed with.
+    pub(crate) adapter: Option<[u8; 32]>,
+}
 
 /// The pages and what is known about their content.
 pub(crate) struct PrefixCache {

@@ -4,11 +4,13 @@ use crate::bans::Bans;
 use crate::draft::{Acceptance, Drafter};
 use crate::fairness::Tenant;
 use crate::mask::TokenMask;
-use crate::prefix::NodeId;
+use crate::prefix::{NodeId, Scope};
 use crate::sample::History;
 use crate::{Finish, Output, Reason, Sampling, Sink, Submission, TokenLogprobs};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use tokenmill_kernels::kv_cache::{PAGE_TOKENS, PageId};
+use tokenmill_model::Adapter;
 
 /// Counts submissions: a lower one came earlier. Decides who goes first and who yields.
 pub(crate) type SequenceId = u64;
@@ -33,7 +35,8 @@ pub(crate) struct Sequence {
     pub(crate) end_tokens: BTreeSet<u32>,
     pub(crate) bans: Bans,
     pub(crate) n_top_logprobs: Option<usize>,
-    pub(crate) cache_scope: [u8; 32],
+    pub(crate) adapter: Option<Arc<Adapter>>,
+    pub(crate) cache_scope: Scope,
     pub(crate) tenant: Tenant,
     pub(crate) priority: i8,
     /// How many rows all sequences had had when it last got some.
@@ -86,7 +89,8 @@ impl Sequence {
             min_tokens,
             banned,
             n_top_logprobs,
-            cache_scope,
+            adapter,
+            cache_scope: circle,
             tenant,
             priority,
             end_tokens: _,
@@ -106,7 +110,11 @@ impl Sequence {
             end_tokens,
             bans: Bans::new(min_tokens, banned),
             n_top_logprobs,
-            cache_scope,
+            cache_scope: Scope {
+                circle,
+                adapter: adapter.as_ref().map(|adapter| *adapter.digest()),
+            },
+            adapter,
             tenant,
             priority,
             last_turn: 0,

@@ -326,6 +326,7 @@ impl Stepper {
                 position: sequence.n_computed,
                 pages: sequence.pages.clone(),
                 n_logits: (end + 1).saturating_sub(sequence.tokens.len()),
+                adapter: sequence.adapter.clone(),
             });
         }
         batch

@@ -3,6 +3,8 @@
 use crate::logprobs::MAX_TOP_LOGPROBS;
 use crate::{SubmitError, TooLong};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokenmill_model::Adapter;
 
 /// The largest magnitude of a penalty or of one token's bias: more than any logit of a sane model.
 const MAX_ADJUSTMENT: f32 = 1e4;
@@ -25,7 +27,9 @@ pub struct Submission {
     pub n_top_logprobs: Option<usize>,
     /// A token of these ends the sequence with [`crate::Reason::EndToken`] and is not delivered itself.
     pub end_tokens: Vec<u32>,
-    /// Cached prefix pages are shared only between sequences of equal scope.
+    /// What changes the model for this sequence; made for a model of the same shape.
+    pub adapter: Option<Arc<Adapter>>,
+    /// Cached prefix pages are shared only between sequences of equal scope and adapter.
     pub cache_scope: [u8; 32],
     /// Whose it is: tenants get the same share of the machine, however many sequences each has.
     pub tenant: [u8; 32],

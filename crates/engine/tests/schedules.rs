@@ -1,5 +1,5 @@
 //! Thousands of random schedules of a real, tiny model: any batch, one to three threads, any chunks, cached or fresh,
-//! speculating or not, with a draft model or without, preempted or not. Every row of logits that a token was chosen from, and every token, are the same bits as
+//! speculating or not, with a draft model or without, with adapters beside each other or without, preempted or not. Every row of logits that a token was chosen from, and every token, are the same bits as
 //! those of a loop without engine: one sequence, one thread, the whole prompt at once.
 
 mod support;
@@ -11,8 +11,8 @@ use tokenmill_engine::{Options, Progress, Reason, Sampling, Stepper, Submission}
 use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::kv_cache::{KvCache, PAGE_TOKENS};
 use tokenmill_kernels::pool::Pool;
-use tokenmill_model::{Batch, LoadOptions, Model, Scratch, SequenceRows};
-use tokenmill_testkit::{TinyModel, gguf::TYPE_Q8_0};
+use tokenmill_model::{Adapter, AdapterShape, Batch, LoadOptions, Loaded, Model, Scratch, SequenceRows};
+use tokenmill_testkit::{TinyAdapter, TinyModel, gguf::TYPE_Q8_0};
 
 const N_SUBMISSIONS: usize = 24;
 const N_MOST_GENERATED: usize = 150;
@@ -77,6 +77,7 @@ fn expected(model: &dyn Model, pool: &Pool, submission: Submission) -> Expected 
             position: n_computed,
             pages: (0..n_pages as u32).collect(),
             n_logits: 1,
+            adapter: submission.adapter.clone(),
         };
         let batch = Batch {
             tokens: tokens[n_computed..].to_vec(),
@@ -263,7 +264,9 @@ fn every_schedule_gives_the_same_bits() {
     };
     let bytes = tiny.gguf().bytes();
     let loaded = tokenmill_model::load_from_bytes(&pools[0], "tiny", &bytes, &LoadOptions::default());
-    let model = loaded.expect("a model that loads").model;
+    let Loaded {
+        model, adapter_shape, ..
+    } = loaded.expect("a model that loads");
     // One that is always right where nothing is drawn, and one that is mostly wrong.
     let other = TinyModel {
         n_layers: 1,
@@ -272,6 +275,7 @@ fn every_schedule_gives_the_same_bits() {
     let other =
         tokenmill_model::load_from_bytes(&pools[0], "other", &other.gguf().bytes(), &LoadOptions::default());
     let draft_models = [Arc::clone(&model), other.expect("a model that loads").model];
+    let adapters = adapters(&tiny, &adapter_shape, &pools[0]);
     let mut dice = Dice(42);
     let all: Vec<Expected> = (0..N_SUBMISSIONS)
         .map(|idx| {
@@ -281,6 +285,7 @@ fn every_schedule_gives_the_same_bits() {
                 max_tokens: N_MOST_GENERATED,
                 end_tokens: if idx % 3 == 0 { vec![5, 6, 7] } else { Vec::new() },
                 cache_scope: [(idx % 8 == 0) as u8; 32],
+                adapter: adapters[idx % adapters.len()].clone(),
                 ..support::submission(prompt(&mut dice, n_vocab), 1)
             };
             expected(model.as_ref(), &pools[0], submission)
@@ -309,6 +314,24 @@ fn every_schedule_gives_the_same_bits() {
         n_accepted > 1000 && n_refused > 1000 && n_guessed > 1000,
         "{n_accepted} {n_refused} {n_guessed}"
     );
+}
+
+/// No adapter, and two of different ranks on different projections.
+fn adapters(model: &TinyModel, shape: &AdapterShape, pool: &Pool) -> Vec<Option<Arc<Adapter>>> {
+    let strong = TinyAdapter::new(model, 1);
+    let narrow = TinyAdapter {
+        rank: 1,
+        targets: vec!["v_proj", "down_proj"],
+        dtype: "BF16",
+        ..TinyAdapter::new(model, 2)
+    };
+    let load = |adapter: &TinyAdapter| {
+        let folder = tempfile::tempdir().expect("a folder");
+        adapter.write(folder.path()).expect("two files");
+        let loaded = Adapter::load(pool, shape, folder.path(), 64).expect("an adapter that loads");
+        Some(Arc::new(loaded))
+    };
+    vec![None, load(&strong), load(&narrow)]
 }
 
 /// 2,000 of them; `TOKENMILL_SCHEDULES=n` runs as many instead.

@@ -110,6 +110,7 @@ impl Simulation {
             min_tokens: 0,
             banned: Vec::new(),
             n_top_logprobs: None,
+            adapter: None,
             cache_scope: [self.dice.below(2) as u8; 32],
             tenant: [self.dice.below(3) as u8; 32],
             priority: self.dice.below(5).saturating_sub(3) as i8,

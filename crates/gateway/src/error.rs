@@ -288,6 +288,12 @@ impl ApiError {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     }
 
+    /// 413: an adapter's files are over their limit.
+    pub(crate) fn artifact_too_large(limit_bytes: u64) -> ApiError {
+        let message = format!("A part of the form is too large: at most {limit_bytes} bytes of it are taken");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "artifact_too_large", message)
+    }
+
     /// 431: the headers are over one of their limits.
     pub(crate) fn headers_too_large(limit_bytes: usize, limit_count: usize) -> ApiError {
         let message = format!(
@@ -351,6 +357,7 @@ impl ApiError {
                 );
                 ApiError::parameter("context_length_exceeded", "messages", message)
             }
+            InferenceError::Adapter(message) => ApiError::parameter("adapter_not_usable", "model", message),
             InferenceError::Overloaded => ApiError::overloaded("engine_overloaded", retry_after_s),
             InferenceError::ShuttingDown => ApiError::overloaded("shutting_down", None),
             InferenceError::Failed(detail) => ApiError::overloaded("engine_failed", None).with_detail(detail),

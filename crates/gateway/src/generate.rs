@@ -16,6 +16,7 @@ use tokenmill_accounts::{Caller, KeyScope, SlotError};
 use tokenmill_inference::{CacheScope, Draft, InferenceError, PaidBy, Prompts};
 
 use crate::App;
+use crate::adapters::Named;
 use crate::admission::{Concurrency, Permit, check_scope, wait_for_a_place_s};
 use crate::body::{Holding, read_json};
 use crate::catalogue::Offer;
@@ -79,7 +80,7 @@ pub(crate) struct Asked {
 }
 
 /// What a door calls a parameter that the waist names as OpenAI's chat does; the others stay as they are.
-type Names = Option<Box<dyn Fn(&str) -> Option<String> + Send>>;
+type Names = Option<Box<dyn Fn(&str) -> Option<String> + Send + Sync>>;
 
 impl Call {
     pub(crate) fn headers(&self) -> &HeaderMap {
@@ -126,7 +127,7 @@ impl Call {
 
 impl Asked {
     /// With the door's own names for parameters, for refusals that come from behind it.
-    pub(crate) fn naming(self, name: impl Fn(&str) -> Option<String> + Send + 'static) -> Asked {
+    pub(crate) fn naming(self, name: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Asked {
         Asked {
             names: Some(Box::new(name)),
             ..self
@@ -138,10 +139,16 @@ impl Asked {
         &self.request_id
     }
 
+    /// What `model` names to the caller.
+    pub(crate) async fn named(&self, model: &str) -> Result<Named, ApiError> {
+        Named::find(&self.app, &self.caller, model).await
+    }
+
     /// Admits whoever only wants to look at how a model reads prompts. Nothing is charged, and it counts as one
     /// request.
     pub(crate) async fn look(self, model: String) -> Result<Looking, ApiError> {
         check_scope(&self.caller, KeyScope::Inference)?;
+        let Named { model, .. } = self.named(&model).await?;
         let offer = Offer::find(&self.app, &self.caller, &model).await?;
         let (_, standings) = self.app.rates.admit(&self.caller).map_err(ApiError::too_often)?;
         self.record.model(&model);
@@ -165,15 +172,24 @@ impl Asked {
     }
 
     async fn start_unnamed(self, mut draft: Draft, cache_salt: Option<&str>) -> Result<Running, ApiError> {
+        check_scope(&self.caller, KeyScope::Inference)?;
+        let named = self.named(&draft.model).await?;
         let app = self.app;
         draft.id = self.request_id;
         draft.tenant = CacheScope(app.accounts.cache_scope(&self.caller.project, None));
         draft.cache_scope = CacheScope(app.accounts.cache_scope(&self.caller.project, cache_salt));
-        check_scope(&self.caller, KeyScope::Inference)?;
-        let (model, n_choices) = (draft.model.clone(), draft.n);
+        let Named {
+            model,
+            adapter,
+            shown,
+        } = named;
+        draft.model.clone_from(&model);
+        draft.adapter.clone_from(&adapter);
+        let n_choices = draft.n;
         let offer = Offer::find(&app, &self.caller, &model).await?;
+        let adapter = adapter.as_ref().map(|adapter| adapter.name.as_str());
         let (charged, standings) = app.rates.admit(&self.caller).map_err(ApiError::too_often)?;
-        let usage = app.accounts.usage(&self.caller, &model, offer.price);
+        let usage = app.accounts.usage(&self.caller, &model, adapter, offer.price);
         let account = Arc::new(Account::new(
             app.accounts.clone(),
             app.ledger.clone(),
@@ -202,7 +218,7 @@ impl Asked {
         offer.describe(&mut notices);
         permit.concurrency.describe(&mut notices);
         Ok(Running {
-            model,
+            model: shown,
             n_choices,
             answer,
             keep_alive: app.keep_alive(),
@@ -302,6 +318,7 @@ pub(crate) fn refuse(app: &App, model: &str, error: InferenceError) -> ApiError 
 
 /// An answer on its way.
 pub(crate) struct Running {
+    /// What the answer says it came from.
     pub(crate) model: String,
     pub(crate) n_choices: u32,
     answer: Answer,

@@ -16,6 +16,7 @@ mod generate;
 
 mod origin;
 
+mod adapters;
 mod admission;
 mod catalogue;
 mod idempotency;
@@ -33,6 +34,7 @@ mod json;
 mod observe;
 mod serve;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,8 +44,9 @@ use axum::http::Method;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use tokenmill_accounts::{Accounts, Ledger};
+use tokenmill_accounts::{Accounts, Artifacts, Ledger};
 use tokenmill_inference::Router as Models;
+use tokio::sync::Semaphore;
 
 pub use endpoints::{Access, MANAGE_ROUTES, ManageRoute, Operation, ROUTES, Route};
 pub use openapi::{Reply, document as openapi_document};
@@ -83,6 +86,10 @@ pub struct Options {
     pub console_dir: String,
     /// Whether browsers reach the console by HTTPS alone, so that the session's cookie may be bound to that.
     pub secure_cookies: bool,
+    /// Where the files of uploaded adapters lie, which servers with one database share; empty for a folder beside the accounts.
+    pub artifacts_dir: String,
+    /// Bytes of an uploaded adapter's matrices.
+    pub max_artifact_bytes: usize,
     /// A file in MaxMind's format that tells the country of an address; empty for none.
     pub country_database: String,
     /// Networks of proxies whose `X-Forwarded-For` tells the caller's address.
@@ -106,6 +113,8 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             console_dir: String::new(),
             secure_cookies: false,
+            artifacts_dir: String::new(),
+            max_artifact_bytes: 2 << 30,
             denied_countries: Vec::new(),
         }
     }
@@ -120,6 +129,9 @@ pub struct Gateway {
 /// What all handlers share.
 struct App {
     accounts: Accounts,
+    artifacts: Artifacts,
+    /// Places for uploads.
+    uploads: Semaphore,
     ledger: Ledger,
     rates: Arc<RateLimiter>,
     models: Models,
@@ -152,9 +164,13 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(models.models().map(|card| card.id.as_str())));
         let in_flight = Arc::new(InFlight::new(options.max_in_flight));
         let is_draining = AtomicBool::new(false);
+        let folder = Some(Path::new(&options.artifacts_dir)).filter(|dir| !dir.as_os_str().is_empty());
+        let artifacts = Artifacts::new(accounts.clone(), folder);
         Ok(Gateway {
             app: Arc::new(App {
                 accounts,
+                artifacts,
+                uploads: Semaphore::new(endpoints::UPLOADS_AT_ONCE),
                 ledger,
                 rates: Arc::default(),
                 models,
@@ -207,6 +223,12 @@ impl Gateway {
     /// From now on `/ready` and every new request get 503; requests in flight go on to their end.
     pub fn drain(&self) {
         self.app.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Uploaded adapters.
+    #[must_use]
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.app.artifacts
     }
 
     /// Chat requests in flight: known who asks, and the last byte not gone.

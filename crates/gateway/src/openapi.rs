@@ -212,8 +212,12 @@ impl Writer {
             "parameters": parameters,
         });
         if let Some(shape) = operation.body {
+            let media_type = match operation.is_form {
+                true => "multipart/form-data",
+                false => "application/json",
+            };
             described["requestBody"] = json!({
-                "required": true, "content": {"application/json": {"schema": shape(&mut self.read)}},
+                "required": true, "content": {media_type: {"schema": shape(&mut self.read)}},
             });
         }
         let errors: &[u16] = match operation.body {

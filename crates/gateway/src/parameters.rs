@@ -111,7 +111,7 @@ pub(crate) const MODEL: Group = &[Parameter {
     origin: Origin::OpenAi,
     rule: Rule::Applied,
     schema: r#"{"type":"string","minLength":1,"maxLength":512}"#,
-    about: "an id from `/v1/models`",
+    about: "an id from `/v1/models`, or the address of a LoRA adapter",
     default: "required",
     taken: r#"["MODEL"]"#,
     refused: r#"["", 7, "nobody/nothing"]"#,

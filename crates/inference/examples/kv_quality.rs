@@ -77,6 +77,7 @@ fn log_likelihoods(model: &dyn Model, pool: &Pool, kv_type: KvType, piece: &[u32
             position: 0,
             pages: (0..n_pages as PageId).collect(),
             n_logits: piece.len(),
+            adapter: None,
         }],
     };
     let mut logits = Vec::new();

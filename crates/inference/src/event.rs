@@ -156,6 +156,9 @@ pub enum InferenceError {
         /// Tokens that fit.
         n_context: usize,
     },
+    /// The adapter that was asked for cannot be applied; the text is for the caller.
+    #[error("{0}")]
+    Adapter(String),
     /// Who pays has said no, and knows why.
     #[error("the payer has not admitted the request")]
     NotAdmitted,

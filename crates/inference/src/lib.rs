@@ -21,8 +21,9 @@ pub use event::{Event, EventStream, FinishReason, InferenceError, Started, Token
 pub use form::{AnswerForm, Effort, MAX_TOOLS, TextForm, Tool, ToolCall, ToolChoice};
 pub use payer::{NotAdmitted, PaidBy, Payer, WorstCase};
 pub use request::{
-    CacheScope, Conversation, Draft, InvalidRequest, LIMITS, Limits, Message, Prompt, PromptEnding, Request,
-    RequestSampling, Role,
+    AdapterSource, CacheScope, Conversation, Draft, InvalidRequest, LIMITS, Limits, Message, Prompt,
+    PromptEnding, Request, RequestSampling, Role,
 };
 pub use router::{Router, RouterError};
-pub use upstream::{KINDS, ModelCard, Prompts, Upstream, UpstreamKind, UpstreamStats};
+pub use tokenmill_model::{AdapterFault, AdapterSummary};
+pub use upstream::{Adapters, KINDS, ModelCard, Prompts, Upstream, UpstreamKind, UpstreamStats};

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -204,6 +205,17 @@ impl fmt::Debug for CacheScope {
     }
 }
 
+/// An adapter that changes the model for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterSource {
+    /// For messages and logs.
+    pub name: String,
+    /// Where its files are.
+    pub folder: PathBuf,
+    /// SHA-256 of them, as they were checked.
+    pub digest: [u8; 32],
+}
+
 /// A request that has not been checked yet.
 #[derive(Debug, Clone)]
 pub struct Draft {
@@ -211,6 +223,8 @@ pub struct Draft {
     pub id: String,
     /// The served name of the model.
     pub model: String,
+    /// What changes the model, if anything does.
+    pub adapter: Option<AdapterSource>,
     /// What the answer goes on from.
     pub prompt: Prompt,
     /// How tokens are chosen.
@@ -258,6 +272,7 @@ impl Draft {
         Draft {
             id: String::new(),
             model: model.into(),
+            adapter: None,
             prompt,
             sampling: RequestSampling::default(),
             max_tokens: None,

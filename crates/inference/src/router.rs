@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::event::{EventStream, InferenceError};
 use crate::request::Request;
-use crate::upstream::{ModelCard, Prompts, Upstream, UpstreamStats};
+use crate::upstream::{Adapters, ModelCard, Prompts, Upstream, UpstreamStats};
 
 /// Who answers for which name. Names are case-sensitive.
 #[derive(Default)]
@@ -74,6 +74,12 @@ impl Router {
     #[must_use]
     pub fn prompts(&self, model: &str) -> Option<&dyn Prompts> {
         self.deployments.get(model)?.upstream.prompts(model)
+    }
+
+    /// What is known of adapters for a model; `None` where it takes none, or nobody serves it.
+    #[must_use]
+    pub fn adapters(&self, model: &str) -> Option<&dyn Adapters> {
+        self.deployments.get(model)?.upstream.adapters(model)
     }
 
     /// The models whose upstream cannot answer, sorted by name.

@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
                 position: 0,
                 pages: (0..n_pages as PageId).collect(),
                 n_logits: tokens.len(),
+                adapter: None,
             }],
         };
         batch.validate(loaded.model.shape(), &cache)?;

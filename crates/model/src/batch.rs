@@ -1,8 +1,11 @@
 //! What a forward pass is given, and what a model promises: [`Batch`], [`Shape`] and the trait [`Model`].
 
+use std::sync::Arc;
+
 use tokenmill_kernels::kv_cache::{KvCache, KvShape, PAGE_TOKENS, PageId};
 use tokenmill_kernels::pool::Pool;
 
+use crate::adapter::Adapter;
 use crate::scratch::Scratch;
 
 /// The rows of one forward pass: new tokens of some sequences, each with its place and its cache pages.
@@ -26,6 +29,8 @@ pub struct SequenceRows {
     pub pages: Vec<PageId>,
     /// The last so many rows give logits: 0 or 1 as a rule, more to verify drafts.
     pub n_logits: usize,
+    /// What changes the model for these rows; made for a model of the same shape.
+    pub adapter: Option<Arc<Adapter>>,
 }
 
 /// Sizes that the engine needs to know of a model.

@@ -4,6 +4,7 @@
 //! model, and as plain data what its files say about tokenizer, chat template and sampling. This crate knows no
 //! batching policy and no text: a model is given a batch of token ids and a cache, and returns logits.
 
+pub mod adapter;
 pub mod arch;
 pub mod batch;
 mod codes;
@@ -20,13 +21,16 @@ mod memory;
 mod summary;
 mod tokenizer_source;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tokenmill_kernels::isa::Isa;
 use tokenmill_kernels::pool::Pool;
 use tokenmill_kernels::quant::{FORMATS, Format};
 
+pub use adapter::{Adapter, AdapterFault, AdapterShape, AdapterSummary};
 pub use batch::{Batch, BatchError, Model, SequenceRows, Shape};
 pub use error::LoadError;
 pub use generation::GenerationDefaults;
@@ -51,6 +55,8 @@ pub struct Loaded {
     pub chat_template: Option<String>,
     /// Its sampling defaults and end tokens.
     pub generation: GenerationDefaults,
+    /// What adapters of it must fit.
+    pub adapter_shape: AdapterShape,
 }
 
 /// What a model is, for people and for logs.
@@ -132,9 +138,45 @@ fn rounding(name: &str) -> Result<Vec<&'static Format>, LoadError> {
 /// # Errors
 /// Anything that keeps the model from being run exactly as its files say; see [`LoadError`].
 pub fn load(pool: &Pool, path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    with_description(pool, path, options, |description| finish(description, options))
+}
+
+/// What adapters of a model must fit, from its files and without loading its weights.
+///
+/// # Errors
+/// As [`load`], as far as weights are not concerned.
+pub fn read_adapter_shape(path: &Path, options: &LoadOptions) -> Result<AdapterShape, LoadError> {
+    let pool = Pool::new(NonZeroUsize::MIN, Isa::detect());
+    with_description(&pool, path, options, |description| {
+        Ok(AdapterShape::of(&description.config))
+    })
+}
+
+/// The same of a GGUF file in memory, as [`load_from_bytes`] takes it.
+///
+/// # Errors
+/// As [`read_adapter_shape`].
+pub fn read_adapter_shape_from_bytes(name: &str, bytes: &[u8]) -> Result<AdapterShape, LoadError> {
+    let pool = Pool::new(NonZeroUsize::MIN, Isa::detect());
+    let parts = [Part {
+        file: name.to_owned(),
+        source: Source::Memory(bytes),
+    }];
+    Ok(AdapterShape::of(
+        &gguf_files::describe(&pool, &parts, name)?.config,
+    ))
+}
+
+/// Lends what the files at `path` say to `act`.
+fn with_description<T>(
+    pool: &Pool,
+    path: &Path,
+    options: &LoadOptions,
+    act: impl FnOnce(Description<'_>) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
     if path.is_dir() {
         let folder = Folder::open(path)?;
-        return finish(folder.describe(pool, &options.ignore_fields)?, options);
+        return act(folder.describe(pool, &options.ignore_fields)?);
     }
     if path
         .extension()
@@ -150,7 +192,7 @@ pub fn load(pool: &Pool, path: &Path, options: &LoadOptions) -> Result<Loaded, L
     let stem = path
         .file_stem()
         .map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    finish(gguf_files::describe(pool, &files.parts(), &stem)?, options)
+    act(gguf_files::describe(pool, &files.parts(), &stem)?)
 }
 
 /// Loads a model from the bytes of a GGUF file, such as one embedded in the program. `name` is for messages, and for
@@ -233,6 +275,7 @@ fn finish(description: Description<'_>, options: &LoadOptions) -> Result<Loaded,
         tokenizer,
         chat_template,
         generation,
+        adapter_shape: AdapterShape::of(&config),
     })
 }
 

@@ -5,11 +5,14 @@ use tokenmill_kernels::experts::{RoutedScratch, Routing};
 use tokenmill_kernels::matmul::MatmulScratch;
 use tokenmill_kernels::rope::Rotations;
 
+use crate::layers::LoraScratch;
+
 /// One per engine; its content between two passes means nothing. `n` is the number of rows of the batch.
 #[derive(Default)]
 pub struct Scratch {
     pub(crate) matmul: MatmulScratch,
     pub(crate) attention: AttentionScratch,
+    pub(crate) lora: LoraScratch,
     pub(crate) rotations: Rotations,
     /// The residual stream, `[n, n_embd]`.
     pub(crate) hidden: Vec<f32>,

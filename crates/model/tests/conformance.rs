@@ -143,6 +143,7 @@ impl Engine {
                 position: rows.start,
                 pages: pages.to_vec(),
                 n_logits: rows.len(),
+                adapter: None,
             });
         }
         batch
@@ -255,6 +256,7 @@ fn only_the_last_rows_asked_for_give_logits() {
                 position: 0,
                 pages: vec![1],
                 n_logits,
+                adapter: None,
             }];
             let batch = Batch {
                 tokens: prompt.clone(),
@@ -343,6 +345,7 @@ fn batches_that_cannot_be_run_are_refused() {
             position: 0,
             pages: vec![0, 1],
             n_logits: 1,
+            adapter: None,
         }],
     };
     let refusal = |change: &dyn Fn(&mut Batch)| {

@@ -64,6 +64,7 @@ impl Run {
             position: self.position,
             pages,
             n_logits: n_rows,
+            adapter: None,
         };
         let batch = Batch {
             tokens: tokens.to_vec(),

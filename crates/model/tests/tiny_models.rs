@@ -31,6 +31,7 @@ fn logits(loaded: &Loaded) -> Vec<f32> {
         position: 0,
         pages: (0..n_pages as u32).collect(),
         n_logits: tokens.len(),
+        adapter: None,
     };
     let batch = Batch {
         tokens,

@@ -106,6 +106,7 @@ fn start(
         created: created(&spec.weights),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         engine: config.engine,
+        adapter_bytes: config.lora_bytes,
     };
     let upstream = LocalUpstream::start(model, pool.clone(), options).map_err(|error| fault(&error))?;
     tracing::info!(

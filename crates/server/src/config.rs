@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) context: Option<NonZeroUsize>,
     /// Models that guess for others: `PATH` for the only model, or `ID=PATH`.
     pub(crate) draft_models: Vec<String>,
+    /// Memory of each model for adapters.
+    pub(crate) lora_bytes: usize,
     pub(crate) load: tokenmill_model::LoadOptions,
     pub(crate) engine: tokenmill_engine::Options,
     pub(crate) gateway: tokenmill_gateway::Options,
@@ -66,6 +68,7 @@ impl Default for Config {
             threads: None,
             context: None,
             draft_models: Vec::new(),
+            lora_bytes: 1 << 30,
             load: tokenmill_model::LoadOptions::default(),
             engine: tokenmill_engine::Options::default(),
             gateway: tokenmill_gateway::Options::default(),

@@ -105,8 +105,14 @@ impl TinyModel {
 
     /// The files of the model as a Hugging Face folder, in `f32`: names and contents.
     pub fn folder(&self) -> Vec<(&'static str, Vec<u8>)> {
+        self.folder_with(|_, _| {})
+    }
+
+    /// The same, after `change` has seen the name and the numbers of each tensor.
+    pub fn folder_with(&self, change: impl Fn(&str, &mut [f32])) -> Vec<(&'static str, Vec<u8>)> {
         let mut weights = SafetensorsWriter::new();
-        for tensor in self.tensors() {
+        for mut tensor in self.tensors() {
+            change(&tensor.hf_name, &mut tensor.data);
             let shape: Vec<u64> = tensor.shape.iter().map(|&dim| dim as u64).collect();
             weights = weights.tensor(&tensor.hf_name, "F32", &shape, &encode(TYPE_F32, &tensor.data));
         }

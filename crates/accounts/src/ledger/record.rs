@@ -126,6 +126,9 @@ pub struct Usage {
     pub key_id: String,
     /// The served name of the model.
     pub model: String,
+    /// The version of the adapter that changed it, as `team/project/name:v3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// The version pinned at its admission.
     pub price: Price,
     /// The worst case, held from its admission to its end.
@@ -248,6 +251,7 @@ pub(crate) mod tests {
             project_id: "project".into(),
             key_id: "key".into(),
             model: "a/b".into(),
+            adapter: None,
             price: Price {
                 version: 3,
                 input: Nanos(2_000_000),

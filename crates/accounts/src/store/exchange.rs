@@ -233,14 +233,14 @@ pub(crate) async fn set_chain(tx: &mut Tx, team_id: &str, seq: i64, head: &Head)
 }
 
 async fn insert_usage(tx: &mut Tx, replica: &str, rows: &[(i64, Head, &Usage)]) -> Result<(), StoreError> {
-    const COLUMNS: usize = 20;
+    const COLUMNS: usize = 21;
     let tuples: Vec<String> = (0..rows.len())
         .map(|idx| format!("({})", tx.places(idx * COLUMNS + 1, COLUMNS)))
         .collect();
     let sql = format!(
         "INSERT INTO usage (id, team_id, seq, project_id, key_id, model, price_version, input_n, cached_n, output_n,
                             n_prompt, n_cached, n_completion, hold_n, cost_n, status, replica_id, admitted_at, ended_at,
-                            hash) VALUES {}",
+                            hash, adapter) VALUES {}",
         tuples.join(", ")
     );
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -267,6 +267,7 @@ async fn insert_usage(tx: &mut Tx, replica: &str, rows: &[(i64, Head, &Usage)]) 
             usage.admitted_at.as_millis(),
             usage.ended_at.as_millis(),
             &hash[..],
+            usage.adapter.clone(),
         ]);
     }
     tx.execute(&sql, &bound).await?;
@@ -301,8 +302,11 @@ async fn use_grants(tx: &mut Tx, team_id: &str, mut cost: i64) -> Result<(), Sto
     Ok(())
 }
 
+/// A daily sum's day, team, project, key, model and adapter.
+type SumName<'a> = (i64, &'a str, &'a str, &'a str, &'a str, &'a str);
+
 async fn add_to_days(tx: &mut Tx, fresh: &[&Usage]) -> Result<(), StoreError> {
-    let mut sums: BTreeMap<(i64, &str, &str, &str, &str), [i64; 5]> = BTreeMap::new();
+    let mut sums: BTreeMap<SumName<'_>, [i64; 5]> = BTreeMap::new();
     for usage in fresh {
         let name = (
             usage.admitted_at.day(),
@@ -310,6 +314,7 @@ async fn add_to_days(tx: &mut Tx, fresh: &[&Usage]) -> Result<(), StoreError> {
             usage.project_id.as_str(),
             usage.key_id.as_str(),
             usage.model.as_str(),
+            usage.adapter.as_deref().unwrap_or_default(),
         );
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let tokens = usage.tokens;
@@ -325,18 +330,18 @@ async fn add_to_days(tx: &mut Tx, fresh: &[&Usage]) -> Result<(), StoreError> {
             *sum = sum.saturating_add(more);
         }
     }
-    for ((day, team, project, key, model), [n, prompt, cached, completion, cost]) in sums {
+    for ((day, team, project, key, model, adapter), [n, prompt, cached, completion, cost]) in sums {
         tx.execute(
-            "INSERT INTO usage_daily (day, team_id, project_id, key_id, model, n_requests, n_prompt, n_cached,
+            "INSERT INTO usage_daily (day, team_id, project_id, key_id, model, adapter, n_requests, n_prompt, n_cached,
                                       n_completion, cost_n)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (team_id, day, project_id, key_id, model) DO UPDATE SET
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (team_id, day, project_id, key_id, model, adapter) DO UPDATE SET
                  n_requests = usage_daily.n_requests + excluded.n_requests,
                  n_prompt = usage_daily.n_prompt + excluded.n_prompt,
                  n_cached = usage_daily.n_cached + excluded.n_cached,
                  n_completion = usage_daily.n_completion + excluded.n_completion,
                  cost_n = usage_daily.cost_n + excluded.cost_n",
-            &values![day, team, project, key, model, n, prompt, cached, completion, cost],
+            &values![day, team, project, key, model, adapter, n, prompt, cached, completion, cost],
         )
         .await?;
     }

@@ -15,6 +15,7 @@ pub(crate) mod manage;
 
 pub(crate) mod report;
 
+pub(crate) mod artifacts;
 pub(crate) mod idempotency;
 mod saved;
 mod sessions;
@@ -40,6 +41,12 @@ impl StoreError {
             .and_then(sqlx::error::DatabaseError::code);
         // Postgres: a deadlock, a serialisation failure; SQLite: busy, in its plain and extended forms.
         matches!(code.as_deref(), Some("40P01" | "40001" | "5" | "261" | "517"))
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> StoreError {
+        StoreError(sqlx::Error::Io(error))
     }
 }
 

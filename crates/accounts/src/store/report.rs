@@ -20,6 +20,7 @@ impl Books {
             .map(|by| match by {
                 GroupBy::Day => "day",
                 GroupBy::Model => "model",
+                GroupBy::Adapter => "adapter",
                 GroupBy::Project => "projects.name",
                 GroupBy::Key => "key_id",
                 GroupBy::Person => "people.name",

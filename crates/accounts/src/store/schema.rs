@@ -19,6 +19,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../migrations/0005_sealed_answers.sql"),
     ),
     (6, "slots", include_str!("../../migrations/0006_slots.sql")),
+    (
+        7,
+        "artifacts",
+        include_str!("../../migrations/0007_artifacts.sql"),
+    ),
 ];
 
 /// Tables whose every change moves the revision on: what a server keeps in memory is made of them.

@@ -115,7 +115,7 @@ fn client(fleet: &Fleet, idx: usize, met: Arc<Met>) -> JoinHandle<()> {
     let (caller, price) = (fleet.caller.clone(), fleet.price);
     tokio::spawn(async move {
         while !met.is_over.load(Ordering::SeqCst) {
-            let mut usage = accounts.usage(&caller, "m", price);
+            let mut usage = accounts.usage(&caller, "m", None, price);
             usage.tokens.n_prompt = N_PROMPT;
             usage.hold = price.worst_case(N_PROMPT, 20);
             let begun = Instant::now();

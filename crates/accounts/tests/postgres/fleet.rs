@@ -140,7 +140,7 @@ pub(crate) async fn add_credit(accounts: &Accounts, amount: i64, reference: &str
 /// One request: false where the money does not reach.
 pub(crate) async fn ask(accounts: &Accounts, ledger: &Ledger, fleet: &(Arc<Caller>, Price)) -> bool {
     let hold = loop {
-        let mut usage = accounts.usage(&fleet.0, "m", fleet.1);
+        let mut usage = accounts.usage(&fleet.0, "m", None, fleet.1);
         usage.tokens.n_prompt = 10;
         usage.hold = fleet.1.worst_case(10, 20);
         match ledger.hold(usage).await {

@@ -49,6 +49,7 @@ pub(crate) fn submission(prompt: Vec<u32>, max_tokens: usize) -> Submission {
         min_tokens: 0,
         banned: Vec::new(),
         n_top_logprobs: None,
+        adapter: None,
         cache_scope: [0; 32],
         tenant: [0; 32],
         priority: 0,
@@ -66,6 +67,7 @@ pub(crate) fn alone(model: &dyn Model, pool: &Pool, submission: &Submission) -> 
             position: n_computed,
             pages: (0..n_pages as u32).collect(),
             n_logits: 1,
+            adapter: submission.adapter.clone(),
         };
         let batch = Batch {
             tokens: tokens[n_computed..].to_vec(),

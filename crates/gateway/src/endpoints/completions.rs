@@ -34,7 +34,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
     } = body;
     let asked = asked.naming(name);
     let echoed = match echo {
-        true => echoed(&asked, &draft.model, &draft.prompt)?,
+        true => echoed(&asked, &draft.model, &draft.prompt).await?,
         false => String::new(),
     };
     let running = asked.start(draft, cache_salt.as_deref()).await?;
@@ -77,11 +77,12 @@ fn name(ours: &str) -> Option<String> {
 }
 
 /// The prompt as text.
-fn echoed(asked: &Asked, model: &str, prompt: &Prompt) -> Result<String, ApiError> {
+async fn echoed(asked: &Asked, model: &str, prompt: &Prompt) -> Result<String, ApiError> {
     match prompt {
         Prompt::Text(text) => Ok(text.clone()),
         Prompt::Tokens(ids) => {
-            let Some(prompts) = asked.app.models.prompts(model) else {
+            let model = asked.named(model).await?.model;
+            let Some(prompts) = asked.app.models.prompts(&model) else {
                 // A model that is not there is told of when it is asked.
                 return Ok(String::new());
             };

@@ -12,6 +12,7 @@ mod responses;
 mod session;
 mod tokens;
 
+pub(crate) use manage::UPLOADS_AT_ONCE;
 pub use manage::{MANAGE_ROUTES, ManageRoute, Operation};
 pub(crate) use session::router as session_router;
 

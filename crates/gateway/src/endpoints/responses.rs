@@ -36,7 +36,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
         cache_salt,
         told,
     } = body;
-    let echo = Asked::new(&draft, told);
+    let mut echo = Asked::new(&draft, told);
     let names = Names {
         origins,
         is_text,
@@ -44,6 +44,7 @@ pub(super) async fn create(call: Call) -> Result<Response, ApiError> {
     };
     let waiting = waiting.naming(move |name| names.of(name));
     let running = waiting.start(draft, cache_salt.as_deref()).await?;
+    echo.model.clone_from(&running.model);
     if stream {
         return Ok(running.streamed(EventFrames::new(echo, offered)));
     }

@@ -99,6 +99,18 @@ impl Call {
         }
     }
 
+    /// With another method.
+    pub(crate) fn method(mut self, method: &str) -> Call {
+        self.method = method.into();
+        self
+    }
+
+    /// With the beginning of the body alone, as one that broke off.
+    pub(crate) fn cut(mut self, n_bytes: usize) -> Call {
+        self.body.truncate(n_bytes);
+        self
+    }
+
     pub(crate) fn post(path: &str, body: &Value) -> Call {
         Call::new("POST", path)
             .header("content-type", "application/json")

@@ -221,6 +221,22 @@ async fn signed_in_to_blue(server: &TestServer) -> String {
     cookie_of(&reply)
 }
 
+/// A route's path with a team, an id, and names of what `default` has.
+fn filled(path: &str, team: &str, id: &str) -> String {
+    let parts = [
+        ("{team}", team),
+        ("{id}", id),
+        ("{project}", "inference"),
+        ("{person}", "admin"),
+        ("{name}", "secret-style"),
+        ("{version}", "v0"),
+        ("{alias}", "latest"),
+    ];
+    parts
+        .iter()
+        .fold(path.to_owned(), |path, (part, value)| path.replace(part, value))
+}
+
 #[tokio::test]
 async fn no_route_tells_one_team_of_another() {
     let server = TestServer::start(Scripted::saying(&["x"])).await;
@@ -233,6 +249,7 @@ async fn no_route_tells_one_team_of_another() {
     let saved = json!({"kind": "chat", "name": "secret of default", "body": {"panes": []}});
     let saved = made("/api/v1/teams/default/saved", saved).await;
     let key = made("/api/v1/keys", json!({"name": "secret key"})).await;
+    server.keep_adapter("default", "secret-style").await;
     let cal = signed_in_to_blue(&server).await;
     let mut n_tried = 0;
     for route in MANAGE_ROUTES {
@@ -242,10 +259,7 @@ async fn no_route_tells_one_team_of_another() {
             &saved
         };
         for team in ["default", "blue"] {
-            let path = route.path.replace("{team}", team).replace("{id}", id);
-            let path = path
-                .replace("{project}", "inference")
-                .replace("{person}", "admin");
+            let path = filled(route.path, team, id);
             // Their own team's pages are theirs; another's id or person under them is not.
             let is_own =
                 team == "blue" && !route.path.contains("{id}") && !route.path.ends_with("/invitation");
@@ -271,6 +285,16 @@ async fn no_route_tells_one_team_of_another() {
     }
     assert!(n_tried >= MANAGE_ROUTES.len(), "{n_tried}");
     // Every id still is there.
+    assert_eq!(
+        server
+            .gateway
+            .artifacts()
+            .list("default")
+            .await
+            .expect("readable")
+            .len(),
+        1
+    );
     let path = format!("/api/v1/teams/default/saved/{saved}");
     let reply = from_the_page("GET", &path, &json!({}))
         .header("cookie", &owner)
@@ -357,6 +381,40 @@ async fn a_key_is_changed_after_it_was_made() {
     let audit = ask(&owner, "GET", "/api/v1/audit", json!({})).await;
     let audit = audit.text();
     assert_eq!(audit.matches("\"key.change\"").count(), 12, "{audit}");
+}
+
+#[tokio::test]
+async fn an_operator_changes_a_keys_cap_with_the_key_and_nobody_else_does() {
+    let server = TestServer::start(Scripted::saying(&["x"])).await;
+    let owner = signed_in(&server).await;
+    let ask = async |cookie: &str, method, path: &str, body: serde_json::Value| {
+        let call = from_the_page(method, path, &body).header("cookie", cookie);
+        call.send(server.at).await
+    };
+    let made = ask(&owner, "POST", "/api/v1/keys", json!({"name": "bot"}))
+        .await
+        .json();
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().expect("an id"));
+    let capped = json!({"name": "robot", "monthly_cap_usd": "1.5"});
+    assert_eq!(ask(&owner, "PATCH", &path, capped.clone()).await.status, 200);
+    let caps = ask(&owner, "GET", "/api/v1/caps", json!({})).await.json();
+    let cap = caps["data"]
+        .as_array()
+        .expect("caps")
+        .iter()
+        .find(|cap| cap["scope"] == "key");
+    let cap = cap.expect("the key's");
+    assert_eq!((&cap["target"], &cap["limit_usd"]), (&made["id"], &json!("1.50")));
+    let cal = signed_in_to_blue(&server).await;
+    let own = ask(&cal, "POST", "/api/v1/keys", json!({"name": "own"}))
+        .await
+        .json();
+    let own = format!("/api/v1/keys/{}", own["id"].as_str().expect("an id"));
+    let reply = ask(&cal, "PATCH", &own, capped).await;
+    assert_eq!(
+        (reply.status, &reply.error()["code"]),
+        (403, &json!("not_permitted"))
+    );
 }
 
 #[tokio::test]

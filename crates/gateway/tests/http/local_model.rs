@@ -43,6 +43,7 @@ pub(crate) fn local(n_context: usize, engine: Options) -> Arc<LocalUpstream> {
         form: ChatForm::of(&template, TEMPLATE),
         template,
         generation,
+        adapter_shape: None,
     };
     let options = LocalOptions {
         served_name: "test/model".into(),
@@ -50,6 +51,7 @@ pub(crate) fn local(n_context: usize, engine: Options) -> Arc<LocalUpstream> {
         created: 0,
         build: "test".into(),
         engine,
+        adapter_bytes: 64 << 20,
     };
     let pool = Arc::new(Pool::new(NonZeroUsize::MIN, Isa::Scalar));
     Arc::new(LocalUpstream::start(model, pool, options).expect("it starts"))

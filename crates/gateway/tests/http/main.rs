@@ -1,6 +1,7 @@
 //! The gateway at its border: the real service on a real socket, a raw client, and behind it either a scripted
 //! upstream or the real engine on a model without weights.
 
+mod adapters;
 mod client;
 mod completions;
 mod contract;

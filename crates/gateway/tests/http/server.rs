@@ -1,12 +1,14 @@
 //! A gateway on a socket of its own, with accounts of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokenmill_accounts::{Accounts, Ledger};
+use tokenmill_accounts::artifacts::CheckedFiles;
+use tokenmill_accounts::{Accounts, ArtifactPath, KeyRequest, KeyScope, KeyTerms, Ledger};
 use tokenmill_gateway::{Gateway, Options, ServeOptions, serve};
 use tokenmill_inference::{Router, Upstream};
 use tokio::net::TcpListener;
@@ -26,7 +28,7 @@ pub(crate) struct TestServer {
     pub(crate) ledger: Ledger,
     end: Option<oneshot::Sender<()>>,
     serving: JoinHandle<usize>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl TestServer {
@@ -69,7 +71,7 @@ impl TestServer {
             ledger,
             end: Some(end),
             serving,
-            _data: data,
+            data,
         }
     }
 
@@ -79,6 +81,41 @@ impl TestServer {
         let fields = body.as_object_mut().expect("an object");
         fields.extend(changes.as_object().expect("an object").clone());
         Call::post(CHAT, &body).key(&self.key)
+    }
+
+    /// A new key of the first person, for all that there is.
+    pub(crate) async fn admin_key(&self) -> String {
+        let request = KeyRequest {
+            name: "admin".to_owned(),
+            person: None,
+            expires_at: None,
+            terms: KeyTerms {
+                scopes: KeyScope::ALL.to_vec(),
+                ..KeyTerms::default()
+            },
+        };
+        let created = self.accounts.create_key("test", &request).await.expect("made");
+        created.secret.expose().to_owned()
+    }
+
+    /// An adapter of a team, of whose files nothing is asked.
+    pub(crate) async fn keep_adapter(&self, team: &str, name: &str) {
+        let artifacts = self.gateway.artifacts();
+        let path = ArtifactPath::parse(&format!("{team}/inference/{name}")).expect("a path");
+        let files = CheckedFiles {
+            digest: [7; 32],
+            n_bytes: 0,
+            rank: 1,
+            targets: vec!["q_proj".to_owned()],
+        };
+        let incoming = artifacts.incoming().expect("a folder");
+        let added = artifacts.add("test", &path, "test/model", &[], (files, incoming));
+        added.await.expect("added");
+    }
+
+    /// Where its data lies.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

@@ -3,6 +3,7 @@
 //! Down: conversation, template, tokens, submit. Up: tokens, text, stop strings, events. A request for `n` choices
 //! becomes `n` submissions of the same prompt, which share its pages; choice `i` runs with `seed + i`.
 
+mod adapters;
 mod answer;
 mod call_ids;
 mod mask;
@@ -21,7 +22,9 @@ use futures::future::BoxFuture;
 use tokenmill_engine::{Engine, Options as EngineOptions, Sampling, StartError, Submission, SubmitError};
 use tokenmill_kernels::kv_cache::PAGE_TOKENS;
 use tokenmill_kernels::pool::Pool;
-use tokenmill_model::{GenerationDefaults, GgufTokenizer, Loaded, Model, ModelInfo, TokenizerSource};
+use tokenmill_model::{
+    Adapter, AdapterShape, GenerationDefaults, GgufTokenizer, Loaded, Model, ModelInfo, TokenizerSource,
+};
 use tokenmill_text::{
     ChatForm, ChatTemplate, GgufVocab, StopMatcher, TemplateError, Tokenizer, TokenizerError,
 };
@@ -30,7 +33,8 @@ use tokio::sync::Semaphore;
 use crate::event::{EventStream, InferenceError, Started};
 use crate::payer::{NotAdmitted, WorstCase};
 use crate::request::{InvalidRequest, Request};
-use crate::upstream::{ModelCard, Prompts, Upstream, UpstreamStats};
+use crate::upstream::{Adapters, ModelCard, Prompts, Upstream, UpstreamStats};
+use adapters::LocalAdapters;
 use answer::{Choice, answer, generate};
 use call_ids::CallIds;
 use mask::mask;
@@ -58,6 +62,8 @@ pub struct LocalModel {
     pub form: ChatForm,
     /// Sampling defaults and end tokens.
     pub generation: GenerationDefaults,
+    /// What adapters of it must fit; `None` for a model that takes none.
+    pub adapter_shape: Option<AdapterShape>,
 }
 
 /// Why a model's text side cannot be built.
@@ -95,6 +101,7 @@ impl LocalModel {
             template,
             form,
             generation: loaded.generation,
+            adapter_shape: Some(loaded.adapter_shape),
         })
     }
 }
@@ -182,6 +189,8 @@ pub struct LocalOptions {
     pub build: String,
     /// Limits of the engine.
     pub engine: EngineOptions,
+    /// Bytes of memory that adapters may take.
+    pub adapter_bytes: usize,
 }
 
 /// One model on its own engine.
@@ -195,6 +204,7 @@ pub struct LocalUpstream {
     /// Tokens that one sequence can have.
     n_context: usize,
     prompt_places: Arc<Semaphore>,
+    adapters: Option<Arc<LocalAdapters>>,
 }
 
 impl LocalUpstream {
@@ -215,8 +225,11 @@ impl LocalUpstream {
             template,
             form,
             generation,
+            adapter_shape,
         } = model;
-        let isa = pool.isa().name();
+        let isa = pool.isa();
+        let adapters = adapter_shape.map(|shape| LocalAdapters::new(shape, isa, options.adapter_bytes));
+        let isa = isa.name();
         let shape = model.shape().clone();
         let start = Instant::now();
         let stopwatch = Box::new(move || start.elapsed());
@@ -247,6 +260,7 @@ impl LocalUpstream {
             end_tokens,
             n_context,
             prompt_places: Arc::new(Semaphore::new(PROMPTS_AT_ONCE)),
+            adapters: adapters.map(Arc::new),
         })
     }
 
@@ -265,6 +279,7 @@ impl LocalUpstream {
             .map_err(|error| InvalidRequest::new("stop", error.to_string()))?;
         let max_tokens = self.admitted(&request, prompt.len()).await?;
         wishes.check_room(max_tokens)?;
+        let adapter = self.adapter(&request).await?;
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let mut choices = Vec::with_capacity(request.n as usize);
         for idx in 0..request.n {
@@ -276,6 +291,7 @@ impl LocalUpstream {
                 banned: wishes.banned.clone(),
                 n_top_logprobs: request.top_logprobs.map(|n_top| n_top as usize),
                 end_tokens: wishes.end_tokens.clone(),
+                adapter: adapter.clone(),
                 cache_scope: request.cache_scope.0,
                 tenant: request.tenant.0,
                 priority: 0,
@@ -300,6 +316,15 @@ impl LocalUpstream {
         Ok(EventStream::new(generate(move |out| {
             answer(text, started, choices, out)
         })))
+    }
+
+    /// The adapter that the request wants, from memory or from its files. After it is paid for: loading is work.
+    async fn adapter(&self, request: &Request) -> Result<Option<Arc<Adapter>>, InferenceError> {
+        match (&request.adapter, &self.adapters) {
+            (None, _) => Ok(None),
+            (Some(source), Some(adapters)) => Ok(Some(adapters.get(source).await?)),
+            (Some(_), None) => Err(InferenceError::Adapter("this model takes no adapters".to_owned())),
+        }
     }
 
     /// Something with template or tokenizer, on a thread that may be busy for a while.
@@ -393,6 +418,10 @@ impl Upstream for LocalUpstream {
 
     fn prompts(&self, _model: &str) -> Option<&dyn Prompts> {
         Some(self)
+    }
+
+    fn adapters(&self, _model: &str) -> Option<&dyn Adapters> {
+        self.adapters.as_deref().map(|adapters| adapters as &dyn Adapters)
     }
 
     fn is_up(&self) -> bool {

@@ -2,7 +2,10 @@
 
 pub mod local;
 
+use std::path::Path;
+
 use futures::future::BoxFuture;
+use tokenmill_model::{AdapterFault, AdapterSummary};
 
 use crate::event::{EventStream, InferenceError, TokenText};
 use crate::request::Request;
@@ -28,6 +31,11 @@ pub trait Upstream: Send + Sync {
         None
     }
 
+    /// What it knows of adapters for one of its models; `None` where it takes none.
+    fn adapters(&self, _model: &str) -> Option<&dyn Adapters> {
+        None
+    }
+
     /// How busy it is with one of its models; `None` where it cannot say.
     fn stats(&self, model: &str) -> Option<UpstreamStats>;
 }
@@ -49,6 +57,19 @@ pub trait Prompts: Send + Sync {
 
     /// The text of tokens, special tokens by their names.
     fn text(&self, tokens: &[u32]) -> Result<String, InferenceError>;
+}
+
+/// What an upstream knows of adapters for a model.
+pub trait Adapters: Send + Sync {
+    /// Whether the adapter in `folder` can be applied to the model, with ranks of at most `max_rank`. Reads its files: for a
+    /// thread that may be busy for a while.
+    ///
+    /// # Errors
+    /// What keeps it from being applied exactly.
+    fn check(&self, folder: &Path, max_rank: usize) -> Result<AdapterSummary, AdapterFault>;
+
+    /// How many are in memory.
+    fn n_resident(&self) -> usize;
 }
 
 /// A kind of upstream.

@@ -5,7 +5,9 @@ use tokenmill_kernels::kv_cache::write_kv;
 use tokenmill_kernels::rope::rope;
 
 use super::linear::project;
+use super::lora::{Changing, adapt};
 use super::{Linear, RmsNorm, Step};
+use crate::adapter::Target;
 use crate::config::Config;
 
 pub(crate) struct SelfAttention {
@@ -52,14 +54,23 @@ impl Heads {
 impl SelfAttention {
     /// Reads `normed`, sets `branch`.
     pub(crate) fn forward(&self, step: &mut Step<'_>) {
-        let &mut Step {
-            pool,
-            n_rows,
-            spans,
-            ref mut cache,
-            ref mut scratch,
-        } = step;
-        let scratch = &mut **scratch;
+        self.project_inputs(step);
+        self.attend(step);
+        let changing = Changing::of(step);
+        let (pool, n_rows) = (step.pool, step.n_rows);
+        let scratch = &mut *step.scratch;
+        let output = [(&self.output, &mut scratch.branch)];
+        project(pool, &mut scratch.matmul, &scratch.attended, n_rows, output);
+        let buffers = (&mut scratch.matmul, &mut scratch.lora);
+        let output = [(Target::Output, &mut scratch.branch)];
+        adapt(&changing, buffers, &scratch.attended, output);
+    }
+
+    /// Reads `normed`, sets `queries`, `keys` and `values`.
+    fn project_inputs(&self, step: &mut Step<'_>) {
+        let changing = Changing::of(step);
+        let (pool, n_rows) = (step.pool, step.n_rows);
+        let scratch = &mut *step.scratch;
         let (queries, keys, values) = (&mut scratch.queries, &mut scratch.keys, &mut scratch.values);
         let inputs = [
             (&self.query, &mut *queries),
@@ -67,6 +78,26 @@ impl SelfAttention {
             (&self.value, &mut *values),
         ];
         project(pool, &mut scratch.matmul, &scratch.normed, n_rows, inputs);
+        let buffers = (&mut scratch.matmul, &mut scratch.lora);
+        let inputs = [
+            (Target::Query, queries),
+            (Target::Key, keys),
+            (Target::Value, values),
+        ];
+        adapt(&changing, buffers, &scratch.normed, inputs);
+    }
+
+    /// Norms and rotates queries and keys, remembers keys and values, sets `attended`.
+    fn attend(&self, step: &mut Step<'_>) {
+        let &mut Step {
+            pool,
+            spans,
+            ref mut cache,
+            ref mut scratch,
+            ..
+        } = step;
+        let scratch = &mut **scratch;
+        let (queries, keys, values) = (&mut scratch.queries, &mut scratch.keys, &scratch.values);
         if let Some(norm) = &self.query_norm {
             norm.forward_in_place(pool, queries);
         }
@@ -105,7 +136,5 @@ impl SelfAttention {
             queries,
             &mut scratch.attended,
         );
-        let output = [(&self.output, &mut scratch.branch)];
-        project(pool, &mut scratch.matmul, &scratch.attended, n_rows, output);
     }
 }

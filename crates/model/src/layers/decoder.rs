@@ -6,6 +6,7 @@ use tokenmill_kernels::pool::Pool;
 use tokenmill_kernels::rope::RopeTable;
 
 use super::embedding::Embedding;
+use super::lora::adapted_rows;
 use super::output::Output;
 use super::{Block, Step, rope};
 use crate::batch::{Batch, Model, SequenceRows, Shape};
@@ -94,14 +95,18 @@ impl Model for Decoder {
         self.rope
             .rotations(batch.sequences.iter().flat_map(positions), &mut scratch.rotations);
         let spans = spans(batch);
+        let adapted = adapted_rows(batch);
         let mut step = Step {
             pool,
             n_rows: batch.tokens.len(),
             spans: &spans,
+            adapted: &adapted,
+            layer: 0,
             cache,
             scratch,
         };
-        for block in &self.blocks {
+        for (layer, block) in self.blocks.iter().enumerate() {
+            step.layer = layer;
             block.forward(&mut step);
         }
         let wanted = batch.sequences.iter().zip(&spans).flat_map(|(sequence, span)| {

@@ -5,6 +5,7 @@ mod block;
 mod decoder;
 mod embedding;
 mod linear;
+mod lora;
 mod mixture;
 mod mlp;
 mod norm;
@@ -15,6 +16,7 @@ pub(crate) use attention::{Heads, SelfAttention};
 pub(crate) use block::Block;
 pub(crate) use decoder::Decoder;
 pub(crate) use linear::Linear;
+pub(crate) use lora::LoraScratch;
 pub(crate) use mixture::Mixture;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::RmsNorm;
@@ -32,6 +34,10 @@ pub(crate) struct Step<'a> {
     pub(crate) n_rows: usize,
     /// How they belong to sequences.
     pub(crate) spans: &'a [Span<'a>],
+    /// Which of them have adapters.
+    pub(crate) adapted: &'a [lora::AdaptedRows<'a>],
+    /// The layer that it is in.
+    pub(crate) layer: usize,
     pub(crate) cache: &'a mut KvCache,
     pub(crate) scratch: &'a mut Scratch,
 }

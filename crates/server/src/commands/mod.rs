@@ -1,5 +1,6 @@
 //! The commands, one file each, and [`COMMANDS`], the one list of them.
 
+mod artifact;
 mod bench;
 mod chat;
 mod completions;
@@ -79,6 +80,10 @@ const COMMANDS: &[Entry] = &[
     Entry {
         cli: ledger::ledger_cli,
         run: ledger::run_ledger,
+    },
+    Entry {
+        cli: artifact::cli,
+        run: artifact::run,
     },
     Entry {
         cli: models::cli,

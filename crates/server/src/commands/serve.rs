@@ -102,6 +102,9 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     tokio::spawn(expire_credit(accounts.clone()));
     let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, config.gateway.clone())
         .map_err(|error| Failure::usage(error.to_string()))?;
+    if let Err(error) = gateway.artifacts().sweep().await {
+        tracing::warn!(%error, "folders of uploads that broke off could not be looked for");
+    }
     let banner = Banner {
         config,
         specs,

@@ -271,6 +271,16 @@ pub(crate) const OPTIONS: &[Opt] = &[
                in memory besides. Answers are the same bytes with and without it; without `speculation` it is not used.",
     },
     Opt {
+        key: "engine.lora_bytes",
+        flag: "lora-bytes",
+        value_name: "BYTES",
+        group: Group::Engine,
+        setting: Setting::Bytes(1 << 16, MAX_BYTES, |config| &mut config.lora_bytes),
+        help: "Memory of each model for the adapters that requests use\n\n\
+               An adapter is loaded when a request first names it; the least recently used ones make room. A request whose \
+               adapter finds no room because all others are in use gets 503.",
+    },
+    Opt {
         key: "gateway.max_body_bytes",
         flag: "max-body-bytes",
         value_name: "BYTES",
@@ -368,6 +378,26 @@ pub(crate) const OPTIONS: &[Opt] = &[
         help: "Whether browsers reach the console by HTTPS alone\n\n\
                Set it where a proxy that speaks TLS stands before Tokenmill: the session's cookie is then bound to HTTPS and \
                to this host.",
+    },
+    Opt {
+        key: "gateway.artifacts_dir",
+        flag: "artifacts-dir",
+        value_name: "DIR",
+        group: Group::Data,
+        setting: Setting::Text(|config| &mut config.gateway.artifacts_dir),
+        help: "Folder of the files of uploaded LoRA adapters; made if absent\n\n\
+               Empty: `artifacts` in the data folder. Servers that share a database must share this folder, too: give all of \
+               them the same one, on a volume that all can write to.",
+    },
+    Opt {
+        key: "gateway.max_artifact_bytes",
+        flag: "max-artifact-bytes",
+        value_name: "BYTES",
+        group: Group::Serve,
+        setting: Setting::Bytes(1 << 10, MAX_BYTES, |config| {
+            &mut config.gateway.max_artifact_bytes
+        }),
+        help: "Bytes of an uploaded adapter's matrices; a larger one gets 413",
     },
     Opt {
         key: "gateway.denied_countries",
@@ -485,8 +515,8 @@ mod tests {
         } = Default::default();
         assert_eq!(n_in("load"), 3);
         let serve = fields(serde_json::to_value(tokenmill_gateway::ServeOptions::default()).unwrap());
-        // `threads`, `context` and `draft_models` belong to the program, not to one engine.
-        assert_eq!(n_in("engine"), engine + 3);
+        // `threads`, `context`, `draft_models` and `lora_bytes` belong to the program, not to one engine.
+        assert_eq!(n_in("engine"), engine + 4);
         assert_eq!(n_in("gateway"), gateway + serve);
     }
 

@@ -232,6 +232,7 @@ impl Sim {
             project_id: "p".into(),
             key_id: "k".into(),
             model: "m".into(),
+            adapter: None,
             price: PRICE,
             hold: PRICE.worst_case(n_prompt, max_tokens),
             purses,

@@ -129,6 +129,12 @@ pub(super) async fn models(Path(team): Parts<String>, managing: Managing) -> Ans
         model["context_window"] = json!(card.n_context);
         model["parameters"] = json!(card.n_params);
         model["quantization"] = json!(card.quantization);
+        let takes_adapters = app.models.adapters(&card.id).is_some();
+        model["lora_rank"] = json!(if takes_adapters {
+            catalogue.lora_rank(&card.id)
+        } else {
+            0
+        });
         model["price"] = json!({
             "input_usd": price.input.to_string(), "cached_input_usd": price.cached_input.to_string(),
             "output_usd": price.output.to_string(), "version": price.version,
@@ -274,6 +280,7 @@ pub(super) async fn operations(managing: Managing) -> Answer {
         let mut shown = json!({
             "id": card.id, "up": !down.contains(&card.id.as_str()), "quantization": card.quantization,
             "parameters": card.n_params, "context_window": card.n_context,
+            "adapters": app.models.adapters(&card.id).map(tokenmill_inference::Adapters::n_resident),
         });
         if let Some(of) = of {
             shown["stats"] = json!({

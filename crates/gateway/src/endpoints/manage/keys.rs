@@ -6,10 +6,15 @@ use axum::extract::Path;
 use axum::routing::{delete, get, patch, post};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokenmill_accounts::{KeyChange, KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Rates, Timestamp};
+use tokenmill_accounts::{
+    KeyChange, KeyInfo, KeyRequest, KeyScope, KeyTerms, Network, Period, Rates, Scope, Timestamp,
+};
 
 use super::teams::present;
-use super::{Answer, List, Managing, Operation, Parts, failed, list as listed, named, ok, refused_key};
+use super::{
+    Answer, List, Managing, Operation, Parts, dollars, failed, list as listed, named, ok, refused,
+    refused_key,
+};
 use crate::admission::check_scope;
 use crate::error::ApiError;
 use crate::openapi::{Reply, schema};
@@ -214,11 +219,26 @@ pub(super) struct ChangedKey {
     #[serde(default, deserialize_with = "present::deserialize")]
     #[schemars(with = "Option<u32>")]
     tokens_per_minute: Option<Option<u32>>,
+    /// What it may spend in a month, in a text of dollars; only operators change it: whoever owns a key could lift its cap otherwise.
+    #[serde(default, deserialize_with = "present::deserialize")]
+    #[schemars(with = "Option<String>")]
+    monthly_cap_usd: Option<Option<String>>,
 }
 
 pub(super) async fn change(Path(id): Parts<String>, managing: Managing) -> Answer {
     check_own(&managing, &id).await?;
+    let is_operator = managing.is_operator;
     let (app, actor, body) = managing.body::<ChangedKey>().await?;
+    if body.monthly_cap_usd.is_some() && !is_operator {
+        return Err(ApiError::not_permitted("Only an operator may change a key's cap"));
+    }
+    // Read before anything is changed.
+    let limit = |text: Option<&str>| text.map(|text| dollars("monthly_cap_usd", text)).transpose();
+    let cap = body
+        .monthly_cap_usd
+        .as_ref()
+        .map(|text| limit(text.as_deref()))
+        .transpose()?;
     let now = app.accounts.now();
     let allowed_networks = body
         .allowed_networks
@@ -234,8 +254,17 @@ pub(super) async fn change(Path(id): Parts<String>, managing: Managing) -> Answe
         requests_per_minute: body.requests_per_minute,
         tokens_per_minute: body.tokens_per_minute,
     };
-    let changed = app.accounts.change_key(&actor, &id, &change).await;
-    ok(shown(&changed.map_err(refused_key)?))
+    let changed = app
+        .accounts
+        .change_key(&actor, &id, &change)
+        .await
+        .map_err(refused_key)?;
+    if let Some(limit) = cap {
+        let target = (Scope::Key, id.as_str());
+        let set = app.accounts.set_cap(&actor, target, Period::Month, limit).await;
+        set.map_err(refused)?;
+    }
+    ok(shown(&changed))
 }
 
 /// The key must be the caller's own, unless they are an operator.

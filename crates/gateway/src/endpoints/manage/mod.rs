@@ -3,11 +3,14 @@
 //! It needs the session of somebody who has signed in to the console, or a key with the scope `admin` (reading usage and balance: `usage:read`). An operator's key may do everything;
 //! a team's administrator may change the team's members, projects, and the caps of its projects; everybody their own keys.
 
+mod artifacts;
 mod console;
 mod keys;
 mod money;
 mod reports;
 mod teams;
+
+pub(crate) use artifacts::UPLOADS_AT_ONCE;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,6 +51,8 @@ pub struct Operation {
     pub(crate) query: Option<Shape>,
     /// The type that the body is read into.
     pub(crate) body: Option<Shape>,
+    /// Whether the body is a form with files, and no JSON.
+    pub(crate) is_form: bool,
     /// What comes back where all is well.
     pub(crate) replies: &'static [Reply],
     pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
@@ -65,6 +70,7 @@ impl Operation {
             summary,
             query: None,
             body: None,
+            is_form: false,
             replies,
             handler,
         }
@@ -81,6 +87,13 @@ impl Operation {
         Operation {
             body: Some(body),
             ..self
+        }
+    }
+
+    const fn with_form(self, form: Shape) -> Operation {
+        Operation {
+            is_form: true,
+            ..self.with(form)
         }
     }
 }
@@ -149,6 +162,22 @@ pub const MANAGE_ROUTES: &[ManageRoute] = &[
     ManageRoute {
         path: "/api/v1/teams/{team}/usage",
         operations: reports::USAGE,
+    },
+    ManageRoute {
+        path: "/api/v1/artifacts/{team}",
+        operations: artifacts::TEAM_ARTIFACTS,
+    },
+    ManageRoute {
+        path: "/api/v1/artifacts/{team}/{project}/{name}",
+        operations: artifacts::ARTIFACT,
+    },
+    ManageRoute {
+        path: "/api/v1/artifacts/{team}/{project}/{name}/versions/{version}",
+        operations: artifacts::VERSION,
+    },
+    ManageRoute {
+        path: "/api/v1/artifacts/{team}/{project}/{name}/aliases/{alias}",
+        operations: artifacts::ALIAS,
     },
     ManageRoute {
         path: "/api/v1/keys",
@@ -326,6 +355,7 @@ fn refused(error: ManageError) -> ApiError {
         ManageError::Unknown { .. } => ApiError::not_found(message),
         ManageError::Exists { .. } => ApiError::exists(message),
         ManageError::Configured(_) => ApiError::configured(message),
+        ManageError::OtherBase { .. } => ApiError::malformed("artifact_base_model_differs", message),
         ManageError::Invalid(_) => ApiError::malformed("invalid_value", message),
         ManageError::NotEnough { .. } => ApiError::malformed("not_enough_credit", message),
         ManageError::Store(error) => failed(error),

@@ -51,7 +51,7 @@ pub(super) const VERIFY: &[Operation] = &[Operation::new(
     || get(verify),
 )];
 
-/// What was used by one group of requests; of `day`, `model`, `project` and `key` those that were asked for.
+/// What was used by one group of requests; of `day`, `model`, `adapter`, `project`, `key` and `person` those that were asked for.
 #[derive(JsonSchema)]
 #[allow(dead_code)] // For its schema alone: which fields there are depends on the question.
 struct ShownUsage {
@@ -59,10 +59,15 @@ struct ShownUsage {
     day: Option<String>,
     #[schemars(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
+    /// A version of an adapter, as in `team/project/name:v3`; empty where none was used.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    adapter: Option<String>,
     #[schemars(skip_serializing_if = "Option::is_none")]
     project: Option<String>,
     #[schemars(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    person: Option<String>,
     requests: u64,
     prompt_tokens: u64,
     cached_tokens: u64,

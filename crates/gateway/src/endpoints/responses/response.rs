@@ -19,7 +19,7 @@ pub(super) struct Asked {
     #[schemars(extend("const" = "response"))]
     object: &'static str,
     created_at: u64,
-    model: String,
+    pub(super) model: String,
     background: bool,
     instructions: Value,
     max_output_tokens: Option<u32>,

@@ -111,6 +111,7 @@ fn logits_are_those_of_the_weights() {
                     position: 0,
                     pages: vec![0],
                     n_logits: 1,
+                    adapter: None,
                 }],
             };
             let mut logits = Vec::new();

@@ -150,6 +150,7 @@ impl<'a> Rig<'a> {
                                 position,
                                 pages: page_ids(0, workload.pages().0),
                                 n_logits: usize::from(end == n_tokens),
+                                adapter: None,
                             }],
                         }
                     })
@@ -162,6 +163,7 @@ impl<'a> Rig<'a> {
                     position: depth,
                     pages: page_ids(stream * n_pages, n_pages),
                     n_logits: 1,
+                    adapter: None,
                 };
                 vec![Batch {
                     tokens: (0..n_streams).map(token).collect(),
