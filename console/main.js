@@ -3,7 +3,7 @@ import { html, render, useEffect, useState } from './vendor/preact.js'
 import { onSessionOver, api } from './lib/api.js'
 import { Session, chooseProject, go, readSession, useLocation, useSession } from './lib/session.js'
 import { Dialog, Fault, Guard, Icon, IconButton, Loading, Toasts } from './lib/ui.js'
-import { SignIn, Welcome } from './pages/sign-in.js'
+import { Callback, SignIn, Welcome } from './pages/sign-in.js'
 import { Models } from './pages/models.js'
 
 /** Pages that not every visit needs are read when they are opened. */
@@ -107,12 +107,13 @@ function App() {
   const [shortcuts, setShortcuts] = useState(false)
   const { path } = useLocation()
   const load = () => readSession().then(set, fail)
-  useEffect(() => { load(); onSessionOver(() => set(null)) }, [])
+  useEffect(() => { load(); onSessionOver(load) }, [])
   useShortcuts(() => setShortcuts(true))
   if (path === '/console/welcome') return html`<${Welcome} onDone=${() => { go('/console/', { replace: true }); load() }} />`
+  if (path.startsWith('/console/callback/')) return html`<${Callback} provider=${decodeURIComponent(path.slice(18))} onDone=${(next) => { set(undefined); go(next, { replace: true }); load() }} />`
   if (error) return html`<main class="alone"><${Fault} error=${error} /></main>`
   if (session === undefined) return html`<main class="alone"><${Loading} /></main>`
-  if (session === null) return html`<${SignIn} onDone=${load} />`
+  if (!session.person) return html`<${SignIn} onDone=${load} providers=${session.providers} />`
   const [name, rest] = currentPage(path)
   const Page = pages[name]
   return html`<${Session.Provider} value=${session}>

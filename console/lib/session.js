@@ -5,10 +5,10 @@ import { api, setProject } from './api.js'
 export const Session = createContext(null)
 export const useSession = () => useContext(Session)
 
-/** Reads who is signed in; null where nobody is. */
+/** Reads who is signed in; where nobody is, with which identity providers one can be: `{ providers }`. */
 export async function readSession() {
-  const { person } = await api('/api/v1/session')
-  if (!person) return null
+  const { person, providers } = await api('/api/v1/session')
+  if (!person) return { providers }
   const me = await api('/api/v1/me')
   const all = me.teams.flatMap((team) => team.projects.map((name) => `${team.name}/${name}`))
   const kept = localStorage.getItem(`project:${person}`)

@@ -1,5 +1,5 @@
 import { html, useEffect, useState } from '../vendor/preact.js'
-import { api } from '../lib/api.js'
+import { api, seg } from '../lib/api.js'
 import { Fault, Field, Loading } from '../lib/ui.js'
 
 const Alone = ({ children }) => html`<main class="alone"><div class="card sign-in"><p class="brand"><img src=${new URL('../icon.svg', import.meta.url).href} width="32" height="32" alt="" /> Tokenmill</p>${children}</div></main>`
@@ -13,13 +13,44 @@ function useForm(send) {
   }]
 }
 
-export function SignIn({ onDone }) {
+/** Buttons that send the browser to an identity provider; it comes back to `Callback`. */
+function Providers({ providers }) {
+  const [state, set] = useState({})
+  const leave = async (provider) => {
+    set({ busy: true })
+    const here = location.pathname.startsWith('/console/callback/') ? '/console/' : location.pathname + location.search
+    const next = here === '/' ? '/console/' : here
+    try { location.assign((await api(`/api/v1/session/providers/${seg(provider.id)}`, { method: 'POST', body: { next } })).location) } catch (error) { set({ error }) }
+  }
+  if (!providers.length) return null
+  return html`<div class="providers">${providers.map((provider) => html`<button type="button" class="button block" disabled=${state.busy} onClick=${() => leave(provider)}><span>Sign in with ${provider.label}</span></button>`)}
+    <${Fault} error=${state.error} /><p class="or">or with a password</p></div>`
+}
+
+/** Where an identity provider sends the browser back to, with a code that is handed in once. */
+export function Callback({ provider, onDone }) {
+  const [error, fail] = useState(null)
+  useEffect(() => {
+    document.title = 'Signing in · Tokenmill'
+    const query = new URLSearchParams(location.search)
+    // The code is of no use to anybody later, and need not stay in the history.
+    history.replaceState(null, '', location.pathname)
+    const [code, state, iss] = ['code', 'state', 'iss'].map((name) => query.get(name))
+    const refusal = /^[a-z_]{1,40}$/.exec(query.get('error') ?? '')?.[0]
+    if (!code) { fail(new Error(refusal === 'access_denied' ? 'The sign-in was cancelled there' : `No sign-in came back${refusal ? `: ${refusal}` : ''}`)); return }
+    api(`/api/v1/session/providers/${seg(provider)}`, { method: 'PUT', body: { code, state: state ?? '', ...(iss && { iss }) } }).then(({ next }) => onDone(next), fail)
+  }, [])
+  if (error) return html`<${Alone}><h1>You are not signed in</h1><${Fault} error=${error} /><p><a href="/console/">Sign in another way, or again</a></p><//>`
+  return html`<${Alone}><h1 class="offscreen">Signing in</h1><${Loading} /><//>`
+}
+
+export function SignIn({ onDone, providers }) {
   useEffect(() => { document.title = 'Sign in · Tokenmill' }, [])
   const [{ busy, error }, submit] = useForm(async (form) => {
     await api('/api/v1/session', { method: 'POST', body: { person: form.get('person').trim(), password: form.get('password') } })
     await onDone()
   })
-  return html`<${Alone}><h1>Sign in</h1><form onSubmit=${submit}>
+  return html`<${Alone}><h1>Sign in</h1><${Providers} providers=${providers} /><form onSubmit=${submit}>
     <${Field} label="Name">${(id) => html`<input id=${id} name="person" autocomplete="username" autocapitalize="none" required autofocus />`}<//>
     <${Field} label="Password">${(id) => html`<input id=${id} name="password" type="password" autocomplete="current-password" required />`}<//>
     <${Fault} error=${error} /><button class="button primary block" disabled=${busy}><span>Sign in</span></button></form>

@@ -16,13 +16,14 @@ export const PASSWORD = "correct horse battery";
 
 export class Rig {
   /** With the built-in model, or those of `models`, each `NAME=FILE`. */
-  static async start({ models = [] } = {}) {
+  static async start({ models = [], listen = "127.0.0.1:0", config } = {}) {
     const binary = process.env.TOKENMILL_BIN;
     if (!binary) throw new Error("TOKENMILL_BIN must name the binary, as `cargo xtask test console` does");
     const rig = new Rig();
     rig.dataDir = mkdtempSync(join(tmpdir(), "tokenmill-"));
-    const args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", rig.dataDir, "--log-level", "warn"];
+    const args = ["serve", "--listen", listen, "--data-dir", rig.dataDir, "--log-level", "warn"];
     for (const model of models) args.push("--model", model);
+    if (config) args.push("--config", config);
     if (process.env.TEST_CONSOLE_DIR) args.push("--console-dir", process.env.TEST_CONSOLE_DIR);
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TOKENMILL_")));
     rig.process = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"], env });
@@ -60,7 +61,7 @@ export class Rig {
     await page.goto(`${this.base}/console/`);
     await page.getByLabel("Name").fill(person);
     await page.getByLabel("Password").fill(password);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.getByRole("heading", { name: "Models" }).waitFor();
   }
 

@@ -30,7 +30,11 @@ mod idempotency;
 mod seal;
 
 mod saved;
+
 mod session;
+
+mod attempt;
+mod identity;
 
 mod ledger;
 
@@ -50,11 +54,13 @@ use std::sync::{Arc, OnceLock};
 use sqlx::migrate::MigrateError;
 
 pub use artifacts::{ArtifactInfo, ArtifactPath, ArtifactRef, ArtifactVersion, Artifacts, ResolvedArtifact};
+pub use attempt::{ATTEMPT_LIFE, Attempt, AttemptError};
 pub use authenticate::{AuthError, Caller};
 pub use catalogue::{Catalogue, Day, ModelEntry, ModelKind, Reasoning, Stage};
 pub use clock::{Clock, Period, SystemClock, Timestamp};
 pub use configured::ConfiguredModel;
 pub use idempotency::{Claim, Claimed, Outcome, Room, Sending};
+pub use identity::{Identity, IdentityError, IdentityInfo, Newcomers};
 pub use key::{KEY_PREFIX, KeyInfo, KeySecret};
 pub use keys::{CreatedKey, KeyChange, KeyError, KeyRequest};
 pub use ledger::{Hold, HoldError, Ledger, NotSafe, SlotError, SlotLease, Slots, Status, Usage, UsageId};

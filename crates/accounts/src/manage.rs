@@ -99,6 +99,10 @@ pub struct MemberInfo {
     pub role: String,
     /// Whether they may change everything on this server.
     pub is_operator: bool,
+    /// The address by which an identity provider's first sign-in finds them.
+    pub mail: Option<String>,
+    /// Whether they have signed in with an identity provider.
+    pub is_linked: bool,
 }
 
 /// A team that somebody is in.

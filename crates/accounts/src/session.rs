@@ -45,13 +45,18 @@ const MAX_REMEMBERED: usize = 10_000;
 /// What the console calls the key that its use is counted under.
 pub(crate) const CONSOLE_KEY_NAME: &str = "Console";
 
-/// A secret that stands for a session or an invitation. It is kept by whoever was given it, and nowhere else.
+/// A secret that stands for a session, an invitation or a sign-in that has begun. It is kept by whoever was given it, and nowhere else.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
-    fn generate() -> Result<Token, StoreError> {
+    pub(crate) fn generate() -> Result<Token, StoreError> {
         Ok(Token(random_text(TOKEN_LEN)?))
+    }
+
+    /// One that somebody says they were given.
+    pub(crate) fn presented(text: &str) -> Token {
+        Token(text.to_owned())
     }
 
     /// The token itself.
@@ -238,8 +243,8 @@ impl Accounts {
         Ok(token)
     }
 
-    /// Whether somebody can be invited by an administrator of `teams` alone: whoever is in other teams, too, or an operator,
-    /// or has a password already, would be taken over.
+    /// Whether an administrator of `teams` alone may say how somebody signs in: whoever is in other teams, too, or an
+    /// operator, or has a password or a link to a provider already, would be taken over.
     pub async fn is_only_in(&self, name: &str, teams: &[String]) -> Result<bool, StoreError> {
         self.shared.db.is_only_in(name, teams).await
     }
@@ -307,7 +312,7 @@ impl Accounts {
         Ok(self.new_session(person).await?)
     }
 
-    async fn new_session(&self, person: &Person) -> Result<Token, StoreError> {
+    pub(crate) async fn new_session(&self, person: &Person) -> Result<Token, StoreError> {
         let now = self.now();
         self.ensure_console_key(person).await?;
         let token = Token::generate()?;
@@ -330,7 +335,7 @@ impl Accounts {
         self.shared.db.ensure_console_key(person, &key, self.now()).await
     }
 
-    fn token_mac(&self, token: &str) -> [u8; 32] {
+    pub(crate) fn token_mac(&self, token: &str) -> [u8; 32] {
         self.shared
             .server_secret
             .derive("tokenmill token v1\0", &[token.as_bytes()])

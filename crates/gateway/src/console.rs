@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use tokenmill_accounts::ATTEMPT_LIFE;
 
 use crate::App;
 use crate::error::ApiError;
@@ -168,18 +169,43 @@ pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The name of the session's cookie: with the prefix that binds it to this host and to TLS, where there is TLS.
-fn cookie_name(app: &App) -> &'static str {
-    if app.options.secure_cookies {
-        "__Host-tokenmill"
-    } else {
-        "tokenmill"
+/// What the console keeps in browsers.
+#[derive(Clone, Copy)]
+pub(crate) enum Cookie {
+    /// The token of a session.
+    Session,
+    /// A sign-in with an identity provider that has begun.
+    Attempt,
+}
+
+impl Cookie {
+    /// With the prefix that binds it to this host and to TLS, where there is TLS.
+    fn name(self, app: &App) -> &'static str {
+        match (self, app.options.secure_cookies) {
+            (Cookie::Session, true) => "__Host-tokenmill",
+            (Cookie::Session, false) => "tokenmill",
+            (Cookie::Attempt, true) => "__Host-tokenmill-sign-in",
+            (Cookie::Attempt, false) => "tokenmill-sign-in",
+        }
+    }
+
+    fn life_s(self) -> u64 {
+        match self {
+            // The longest that a session lives; an idle one ends earlier, on the server.
+            Cookie::Session => 7 * 86_400,
+            Cookie::Attempt => ATTEMPT_LIFE.as_secs(),
+        }
     }
 }
 
 /// The session's token in the cookies of a request.
 pub(crate) fn session_token<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
-    let name = cookie_name(app);
+    cookie(app, headers, Cookie::Session)
+}
+
+/// A cookie of a request.
+pub(crate) fn cookie<'h>(app: &App, headers: &'h HeaderMap, which: Cookie) -> Option<&'h str> {
+    let name = which.name(app);
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut found = cookies
         .filter_map(|value| value.to_str().ok())
@@ -192,16 +218,15 @@ pub(crate) fn session_token<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h
     only.filter(|_| found.next().is_none())
 }
 
-/// Sets the session's cookie, or takes it away.
-pub(crate) fn set_cookie(app: &App, response: &mut Response, token: Option<&str>) {
-    let name = cookie_name(app);
+/// Sets a cookie, or takes it away.
+pub(crate) fn set_cookie(app: &App, response: &mut Response, which: Cookie, value: Option<&str>) {
+    let name = which.name(app);
     let secure = if app.options.secure_cookies {
         "; Secure"
     } else {
         ""
     };
-    // The longest that a session lives; an idle one ends earlier, on the server.
-    let (value, age_s) = token.map_or(("", 0), |token| (token, 7 * 86_400));
+    let (value, age_s) = value.map_or(("", 0), |value| (value, which.life_s()));
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age_s}{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

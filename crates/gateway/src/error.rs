@@ -201,6 +201,11 @@ impl ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "cross_site_request", message)
     }
 
+    /// Whoever comes from an identity provider is not signed in.
+    pub(crate) fn sign_in(status: StatusCode, code: &'static str, message: String) -> ApiError {
+        ApiError::new(status, code, message)
+    }
+
     /// 401: the name or the password is wrong.
     pub(crate) fn wrong_password(message: String) -> ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "wrong_password", message)

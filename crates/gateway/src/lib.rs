@@ -7,6 +7,7 @@
 mod endpoints;
 
 mod console;
+mod oidc;
 
 mod openapi;
 mod parameters;
@@ -49,6 +50,7 @@ use tokenmill_inference::Router as Models;
 use tokio::sync::Semaphore;
 
 pub use endpoints::{Access, MANAGE_ROUTES, ManageRoute, Operation, ROUTES, Route};
+pub use oidc::{ClientSecret, IdentityProvider, VERIFIED_CLAIM, is_private};
 pub use openapi::{Reply, document as openapi_document};
 pub use origin::OriginError;
 pub use parameters::{Group, Origin, Parameter, Rule};
@@ -60,6 +62,7 @@ use dialect::Dialect;
 use error::ApiError;
 use observe::metrics::Metrics;
 use observe::recent::Recent;
+use oidc::Providers;
 use origin::Origins;
 use rates::RateLimiter;
 
@@ -94,6 +97,11 @@ pub struct Options {
     pub country_database: String,
     /// Networks of proxies whose `X-Forwarded-For` tells the caller's address.
     pub trusted_proxies: Vec<String>,
+    /// The address under which browsers reach the console; empty where nobody signs in with an identity provider.
+    pub public_url: String,
+    /// With whom people may sign in besides a password. Not among the options that have a flag: each is a table of its own.
+    #[serde(skip)]
+    pub identity_providers: Vec<IdentityProvider>,
     /// Countries whose callers are refused. Needs `country_header` or `country_database`; a caller whose country is not known
     /// is let in.
     pub denied_countries: Vec<String>,
@@ -115,6 +123,8 @@ impl Default for Options {
             secure_cookies: false,
             artifacts_dir: String::new(),
             max_artifact_bytes: 2 << 30,
+            public_url: String::new(),
+            identity_providers: Vec::new(),
             denied_countries: Vec::new(),
         }
     }
@@ -137,6 +147,7 @@ struct App {
     models: Models,
     options: Options,
     origins: Origins,
+    providers: Providers,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     recent: Arc<Recent>,
@@ -166,6 +177,7 @@ impl Gateway {
         let is_draining = AtomicBool::new(false);
         let folder = Some(Path::new(&options.artifacts_dir)).filter(|dir| !dir.as_os_str().is_empty());
         let artifacts = Artifacts::new(accounts.clone(), folder);
+        let providers = Providers::new(&options.identity_providers, &options.public_url);
         Ok(Gateway {
             app: Arc::new(App {
                 accounts,
@@ -176,6 +188,7 @@ impl Gateway {
                 models,
                 options,
                 origins,
+                providers,
                 in_flight,
                 metrics,
                 recent: Arc::new(Recent::new()),

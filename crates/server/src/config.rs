@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod file;
+mod oidc;
 mod options;
 mod reference;
 mod setting;
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) models: Vec<String>,
     /// What the file says of models, and what they cost.
     pub(crate) catalogue: Vec<tokenmill_accounts::ConfiguredModel>,
+    /// With whom people may sign in besides a password.
+    pub(crate) identity_providers: Vec<oidc::ConfiguredProvider>,
     /// `None` takes one per core that this process may use.
     pub(crate) threads: Option<NonZeroUsize>,
     /// Tokens of a context at most; `None` takes what each model allows.
@@ -65,6 +68,7 @@ impl Default for Config {
             database: String::new(),
             models: Vec::new(),
             catalogue: Vec::new(),
+            identity_providers: Vec::new(),
             threads: None,
             context: None,
             draft_models: Vec::new(),
@@ -132,7 +136,24 @@ impl Config {
                 fault,
             })?;
         }
+        config.check_public_url()?;
         Ok(config)
+    }
+
+    /// Providers send browsers back to an address, which they know beforehand.
+    fn check_public_url(&self) -> Result<(), ConfigError> {
+        let url = &self.gateway.public_url;
+        let fault = if url.is_empty() && !self.identity_providers.is_empty() {
+            "must be set for sign-in with `[[oidc]]`, as in https://mill.example.com"
+        } else if url.is_empty() || tokenmill_gateway::is_private(url) {
+            return Ok(());
+        } else {
+            "must be an https:// address (http:// only on this machine)"
+        };
+        Err(ConfigError::Value {
+            name: "gateway.public_url".to_owned(),
+            fault: fault.to_owned(),
+        })
     }
 
     fn apply_file(&mut self, path: &Path) -> Result<(), ConfigError> {
@@ -333,6 +354,100 @@ mod tests {
         assert!(fault(&format!("{price}'a'\n")).contains("`input_usd` must be dollars in quotes"));
         assert!(fault(&format!("{price}1.5\n")).starts_with(":5: "));
         assert!(fault("[catalogue]\nid = 'a'\n").contains("each written as `[[catalogue]]`"));
+    }
+
+    #[test]
+    fn identity_providers_are_read_from_the_file_and_their_secrets_from_where_they_are() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "s3cret\n").unwrap();
+        let example = oidc::EXAMPLE.replace("/run/secrets/oidc", secret.path().to_str().unwrap());
+        let public = "[gateway]\npublic_url = 'https://mill.example.com'\n";
+        let (_dir, path) = file(&format!("{public}{example}"));
+        let config = resolve(&["--config", &path], &[]).unwrap();
+        let [configured] = &config.identity_providers[..] else {
+            panic!()
+        };
+        let provider = configured.complete(|_| None).unwrap();
+        assert_eq!(
+            provider.client_secret,
+            Some(tokenmill_gateway::ClientSecret::new("s3cret".to_owned()))
+        );
+        assert_eq!(provider.issuer, "https://login.example.com/realms/corp");
+        let joined = tokenmill_accounts::Newcomers::Join {
+            team: "default".to_owned(),
+            is_admin: false,
+        };
+        assert_eq!(provider.newcomers, joined);
+        assert!(!format!("{config:?}{provider:?}").contains("s3cret"));
+        let least =
+            "[[oidc]]\nid = 'a'\nissuer = 'https://a'\nclient_id = 'x'\nclient_secret_env = 'OIDC_SECRET'\n";
+        let (_dir, path) = file(&format!("{public}{least}"));
+        let config = resolve(&["--config", &path], &[]).unwrap();
+        let complete = |set: bool| {
+            let variable = |name: &str| (set && name == "OIDC_SECRET").then(|| OsString::from("other"));
+            config.identity_providers[0].complete(variable)
+        };
+        assert_eq!(
+            complete(false).unwrap_err(),
+            "[[oidc]] \"a\": the variable OIDC_SECRET is not set, or not UTF-8"
+        );
+        let provider = complete(true).unwrap();
+        assert_eq!(
+            provider.client_secret,
+            Some(tokenmill_gateway::ClientSecret::new("other".to_owned()))
+        );
+        assert_eq!(
+            (provider.label.as_str(), provider.scopes.as_slice()),
+            ("a", &["email".to_owned()][..])
+        );
+        assert_eq!(provider.newcomers, tokenmill_accounts::Newcomers::Refused);
+    }
+
+    #[test]
+    fn a_fault_in_an_identity_provider_names_its_line() {
+        let fault = |more: &str| {
+            let text = format!("[[oidc]]\nclient_id = 'x'\n{more}\n[gateway]\npublic_url = 'https://m'\n");
+            let (_dir, path) = file(&text);
+            let error = resolve(&["--config", &path], &[]).unwrap_err();
+            error.strip_prefix(&path).unwrap().to_owned()
+        };
+        let good = "id = 'a'\nissuer = 'https://a'";
+        assert!(fault(&format!("{good}\nlabl = 'A'")).starts_with(":5: unknown field `labl`"));
+        for (more, says) in [
+            ("id = 'a'", "missing field `issuer`"),
+            ("id = 'a/b'\nissuer = 'https://a'", "`id` is"),
+            (
+                "id = 'a'\nissuer = 'http://a.example'",
+                "`issuer` must be an https:// address",
+            ),
+            (
+                "id = 'a'\nissuer = 'https://a'\nnew_people = 'join'",
+                "needs a `team`",
+            ),
+            (
+                "id = 'a'\nissuer = 'https://a'\nteam = 'b'",
+                "are for `new_people",
+            ),
+            (
+                "id = 'a'\nissuer = 'https://a'\nclient_secret = 'a'\nclient_secret_env = 'B'",
+                "give one of",
+            ),
+        ] {
+            let fault = fault(more);
+            assert!(fault.starts_with(":1: ") && fault.contains(says), "{fault}");
+        }
+        assert!(fault(&format!("{good}\n[[oidc]]\nclient_id = 'x'\n{good}")).contains("listed twice"));
+        let (_dir, path) = file(&format!("[[oidc]]\nclient_id = 'x'\n{good}\n"));
+        let error = resolve(&["--config", &path], &[]).unwrap_err();
+        assert!(
+            error.starts_with("gateway.public_url: must be set for sign-in"),
+            "{error}"
+        );
+        let error = resolve(&["--public-url", "http://mill.example"], &[]).unwrap_err();
+        assert!(
+            error.starts_with("gateway.public_url: must be an https://"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -268,7 +268,8 @@ impl Books {
         let rows = self
             .db
             .rows(
-                "SELECT people.name, memberships.role, people.is_operator FROM memberships
+                "SELECT people.name, memberships.role, people.is_operator, people.mail,
+                        CASE WHEN EXISTS (SELECT 1 FROM identities WHERE person_id = people.id) THEN 1 ELSE 0 END FROM memberships
                  JOIN people ON people.id = memberships.person_id WHERE team_id = $1 ORDER BY people.name",
                 &values![&team.id],
             )
@@ -278,6 +279,8 @@ impl Books {
                 person: row.text(0)?,
                 role: row.text(1)?,
                 is_operator: row.int(2)? != 0,
+                mail: row.opt_text(3)?,
+                is_linked: row.int(4)? != 0,
             })
         };
         Ok(rows.iter().map(info).collect::<Result<_, StoreError>>()?)

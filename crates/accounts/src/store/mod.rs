@@ -17,6 +17,7 @@ pub(crate) mod report;
 
 pub(crate) mod artifacts;
 pub(crate) mod idempotency;
+mod identities;
 mod saved;
 mod sessions;
 

@@ -24,6 +24,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "artifacts",
         include_str!("../../migrations/0007_artifacts.sql"),
     ),
+    (
+        8,
+        "identities",
+        include_str!("../../migrations/0008_identities.sql"),
+    ),
 ];
 
 /// Tables whose every change moves the revision on: what a server keeps in memory is made of them.

@@ -136,20 +136,22 @@ impl Db {
         row.map(|row| person(&row)).transpose()
     }
 
-    /// Whether a person is no operator, has no password, and is in no team but these.
+    /// Whether a person is no operator, has no password and no link to a provider, and is in no team but these.
     pub(crate) async fn is_only_in(&self, name: &str, teams: &[String]) -> Result<bool, StoreError> {
         let rows = self
             .rows(
-                "SELECT teams.name, people.is_operator, people.password_hash FROM people
+                "SELECT teams.name, people.is_operator, people.password_hash, identities.subject FROM people
                  JOIN memberships ON memberships.person_id = people.id
-                 JOIN teams ON teams.id = memberships.team_id WHERE people.name = $1",
+                 JOIN teams ON teams.id = memberships.team_id
+                 LEFT JOIN identities ON identities.person_id = people.id WHERE people.name = $1",
                 &values![name],
             )
             .await?;
         let mut is_only = !rows.is_empty();
         for row in &rows {
             let team = row.text(0)?;
-            is_only &= teams.contains(&team) && row.int(1)? == 0 && row.opt_text(2)?.is_none();
+            let has_way_in = row.opt_text(2)?.is_some() || row.opt_text(3)?.is_some();
+            is_only &= teams.contains(&team) && row.int(1)? == 0 && !has_way_in;
         }
         Ok(is_only)
     }

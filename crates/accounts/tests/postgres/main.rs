@@ -7,4 +7,5 @@ mod proxy;
 
 mod faults;
 mod four_servers;
+mod identities;
 mod slots;

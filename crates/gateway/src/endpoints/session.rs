@@ -1,6 +1,8 @@
 //! Signing in to the console and out of it: `/api/v1/session`. These routes take no key, and only requests from the
 //! console's own page.
 
+mod providers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use tokenmill_accounts::{SignInError, Token};
 
 use crate::App;
 use crate::body::read_json;
-use crate::console::{is_from_here, session_token, set_cookie};
+use crate::console::{Cookie, is_from_here, session_token, set_cookie};
 use crate::error::ApiError;
 
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -28,6 +30,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/api/v1/session", get(state).post(sign_in).delete(sign_out))
         .route("/api/v1/session/invitation", post(invitation).put(accept))
         .route("/api/v1/session/password", put(change_password))
+        .merge(providers::router())
 }
 
 /// What a request brings besides its body.
@@ -76,11 +79,11 @@ fn refused(error: SignInError) -> ApiError {
 
 fn signed_in(app: &App, token: &Token) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(app, &mut response, Some(token.expose()));
+    set_cookie(app, &mut response, Cookie::Session, Some(token.expose()));
     response
 }
 
-/// Whether there is a session; the page asks first of all.
+/// Whether there is a session, and with whom one can begin; the page asks first of all.
 async fn state(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let person = match session_token(&app, &headers) {
         Some(token) if is_from_here(&headers) => {
@@ -89,7 +92,11 @@ async fn state(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
         }
         _ => None,
     };
-    Json(json!({"person": person})).into_response()
+    let providers = app.providers.iter();
+    let providers: Vec<_> = providers
+        .map(|of| json!({"id": of.id, "label": of.label}))
+        .collect();
+    Json(json!({"person": person, "providers": providers})).into_response()
 }
 
 #[derive(Deserialize)]
@@ -113,7 +120,7 @@ async fn sign_out(State(app): State<Arc<App>>, request: Request) -> Result<Respo
         ended.map_err(|error| ApiError::server_error(error.to_string()))?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&door.app, &mut response, None);
+    set_cookie(&door.app, &mut response, Cookie::Session, None);
     Ok(response)
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// Names in lower case; the last of equal ones.
     pub(crate) headers: HashMap<String, String>,
+    /// What `Set-Cookie` says, each time.
+    pub(crate) cookies: Vec<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -204,7 +206,10 @@ fn read_reply(bytes: &[u8]) -> Reply {
         line.split_once(": ")
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
     };
-    let headers: HashMap<String, String> = lines.filter_map(header).collect();
+    let headers: Vec<(String, String)> = lines.filter_map(header).collect();
+    let cookies = headers.iter().filter(|(name, _)| name == "set-cookie");
+    let cookies = cookies.map(|(_, value)| value.clone()).collect();
+    let headers: HashMap<String, String> = headers.into_iter().collect();
     let rest = &bytes[head_end + 4..];
     let is_chunked = headers
         .get("transfer-encoding")
@@ -216,6 +221,7 @@ fn read_reply(bytes: &[u8]) -> Reply {
     Reply {
         status: status.parse().expect("a number"),
         headers,
+        cookies,
         body,
     }
 }

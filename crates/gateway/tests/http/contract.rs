@@ -195,6 +195,7 @@ fn what_is_not_described_is_a_fault() {
     let reply = |status, body: Value| Reply {
         status,
         headers: HashMap::from([("content-type".to_owned(), "application/json".to_owned())]),
+        cookies: Vec::new(),
         body: body.to_string().into_bytes(),
     };
     let good = json!({"object": "list", "data": []});

@@ -8,6 +8,7 @@ mod contract;
 mod country_database;
 mod doors;
 mod idempotency;
+mod identity_provider;
 mod local_model;
 mod scripted;
 mod server;
@@ -25,6 +26,7 @@ mod random_bodies;
 mod refusals;
 mod responses;
 mod routes;
+mod sign_in;
 mod storm;
 mod streams;
 

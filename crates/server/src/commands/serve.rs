@@ -78,6 +78,7 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
         .map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
     let mut signals =
         Signals::new().map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
+    let options = gateway_options(config)?;
     let Models { router, engines } = assemble::models(config, specs)?;
     let accounts = open_accounts(config).await?;
     let ledger = accounts
@@ -100,7 +101,7 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
         .map_err(|error| Failure::new(error.to_string()))?;
 
     tokio::spawn(expire_credit(accounts.clone()));
-    let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, config.gateway.clone())
+    let gateway = Gateway::new(accounts.clone(), ledger.clone(), router, options)
         .map_err(|error| Failure::usage(error.to_string()))?;
     if let Err(error) = gateway.artifacts().sweep().await {
         tracing::warn!(%error, "folders of uploads that broke off could not be looked for");
@@ -137,6 +138,17 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     accounts.close().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// The gateway's options with its identity providers, whose secrets are read now.
+fn gateway_options(config: &Config) -> Result<tokenmill_gateway::Options, Failure> {
+    let providers = config.identity_providers.iter();
+    let complete = providers.map(|provider| provider.complete(|name| std::env::var_os(name)));
+    let identity_providers = complete.collect::<Result<_, _>>().map_err(Failure::usage)?;
+    Ok(tokenmill_gateway::Options {
+        identity_providers,
+        ..config.gateway.clone()
+    })
 }
 
 /// Takes back credit that has expired, for as long as the server runs.

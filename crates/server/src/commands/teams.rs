@@ -137,16 +137,20 @@ pub(super) fn run_team(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fail
 }
 
 pub(super) fn member_cli() -> Command {
-    let add = Command::new("add")
-        .about("Put a person into a team; whoever is not known yet comes into being")
-        .arg(named("team", "The team"))
-        .arg(named("person", "The person"))
-        .arg(
-            Arg::new("admin")
-                .long("admin")
-                .action(ArgAction::SetTrue)
-                .help("They may change the team's members, projects and limits"),
-        );
+    let add =
+        Command::new("add")
+            .about("Put a person into a team; whoever is not known yet comes into being")
+            .arg(named("team", "The team"))
+            .arg(named("person", "The person"))
+            .arg(
+                Arg::new("admin")
+                    .long("admin")
+                    .action(ArgAction::SetTrue)
+                    .help("They may change the team's members, projects and limits"),
+            )
+            .arg(Arg::new("mail").long("mail").value_name("ADDRESS").help(
+                "The mail address by which an identity provider finds them; an empty one is taken away",
+            ));
     let remove = Command::new("remove")
         .about("Take a person out of a team; their keys no longer reach it")
         .arg(named("team", "The team"))
@@ -173,6 +177,11 @@ pub(super) fn run_member(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
                 let added =
                     accounts.add_member(ACTOR, team, text(matches, "person"), matches.get_flag("admin"));
                 added.await.map_err(refused)?;
+                if let Some(mail) = matches.get_one::<String>("mail") {
+                    let mail = Some(mail.as_str()).filter(|mail| !mail.is_empty());
+                    let set = accounts.set_mail(ACTOR, text(matches, "person"), mail);
+                    set.await.map_err(refused)?;
+                }
             }
             "remove" => {
                 let removed = accounts.remove_member(ACTOR, team, text(matches, "person"));
@@ -180,12 +189,13 @@ pub(super) fn run_member(matches: &ArgMatches, out: Output<'_>) -> Result<(), Fa
             }
             _ => {}
         }
-        let mut table = Table::new(&["person", "role", "operator"]);
+        let mut table = Table::new(&["person", "role", "operator", "mail"]);
         for member in accounts.members(team).await.map_err(refused)? {
             table.row(vec![
                 json!(member.person),
                 json!(member.role),
                 json!(member.is_operator),
+                json!(member.mail),
             ]);
         }
         accounts.close().await;

@@ -1,10 +1,10 @@
-//! The config file: TOML, in which every key must be an option, or the catalogue.
+//! The config file: TOML, in which every key must be an option, the catalogue or an identity provider.
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::options::{OPTIONS, Opt};
-use super::{Config, Given, catalogue};
+use super::{Config, Given, catalogue, oidc};
 
 /// What is wrong with a line.
 pub(crate) struct Fault {
@@ -28,6 +28,9 @@ pub(crate) fn apply(config: &mut Config, text: &str) -> Result<(), Fault> {
         match value.get_ref() {
             _ if name == catalogue::SECTION => {
                 config.catalogue = catalogue::read(value).map_err(|(offset, fault)| at(offset, fault))?;
+            }
+            _ if name == oidc::SECTION => {
+                config.identity_providers = oidc::read(value).map_err(|(offset, fault)| at(offset, fault))?;
             }
             DeValue::Table(section) if is_section(name) => {
                 for (key, value) in in_order(section) {

@@ -400,6 +400,15 @@ pub(crate) const OPTIONS: &[Opt] = &[
         help: "Bytes of an uploaded adapter's matrices; a larger one gets 413",
     },
     Opt {
+        key: "gateway.public_url",
+        flag: "public-url",
+        value_name: "URL",
+        group: Group::Serve,
+        setting: Setting::Text(|config| &mut config.gateway.public_url),
+        help: "Address under which browsers reach the console, as in https://mill.example.com\n\n\
+               Identity providers send them back there: needed with `[[oidc]]`, and for nothing else.",
+    },
+    Opt {
         key: "gateway.denied_countries",
         flag: "deny-country",
         value_name: "CC",

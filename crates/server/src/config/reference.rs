@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Config, OPTIONS, Opt, catalogue};
+use super::{Config, OPTIONS, Opt, catalogue, oidc};
 
 /// The widest line of prose in the example file.
 const WIDTH: usize = 100;
@@ -14,6 +14,12 @@ What is said of each model, and what it costs. Only `id` is needed. It is put in
 The file has the last word about the models that it lists: `PUT /api/v1/models` refuses them, and where the file has a price, \
 setting one by API or command is refused, too. A model that is taken out of the file stays as it was, and can be changed again. \
 Servers that share a database need the same list: the one of the last to start holds.";
+
+/// What the file may say of identity providers.
+const PROVIDERS: &str = "\
+With whom people may sign in to the console besides a password; may be repeated. `id`, `issuer` and `client_id` are needed, and \
+`gateway.public_url`. The secret is given as `client_secret`, in a file, or in the variable that `client_secret_env` names. \
+`new_people` is `refused` unless it is `join`, with a team and a role. The page about sign-in has the whole story.";
 
 /// A config file in which every option stands with its default, commented out.
 pub(crate) fn example_file() -> String {
@@ -34,12 +40,14 @@ pub(crate) fn example_file() -> String {
         let name = option.key.split_once('.').map_or(option.key, |(_, name)| name);
         let _ = writeln!(text, "# {name} = {}", shown_default(option));
     }
-    text.push('\n');
-    for paragraph in CATALOGUE.split("\n\n") {
-        wrap(&mut text, "# ", &paragraph.replace('`', ""));
-    }
-    for line in catalogue::EXAMPLE.lines() {
-        let _ = writeln!(text, "{}", format!("# {line}").trim_end());
+    for (about, example) in [(CATALOGUE, catalogue::EXAMPLE), (PROVIDERS, oidc::EXAMPLE)] {
+        text.push('\n');
+        for paragraph in about.split("\n\n") {
+            wrap(&mut text, "# ", &paragraph.replace('`', ""));
+        }
+        for line in example.lines() {
+            let _ = writeln!(text, "{}", format!("# {line}").trim_end());
+        }
     }
     text
 }
@@ -76,8 +84,9 @@ pub(crate) fn reference_page() -> String {
     }
     let _ = write!(
         text,
-        "\n## `[[catalogue]]`\n\n{CATALOGUE}\n\n```toml\n{}```\n",
-        catalogue::EXAMPLE
+        "\n## `[[catalogue]]`\n\n{CATALOGUE}\n\n```toml\n{}```\n\n## `[[oidc]]`\n\n{PROVIDERS}\n\n```toml\n{}```\n",
+        catalogue::EXAMPLE,
+        oidc::EXAMPLE
     );
     text
 }

@@ -2,11 +2,11 @@
 //! is doing.
 
 use axum::extract::Path;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokenmill_accounts::{KeyScope, MembershipInfo, SavedInfo, SavedKind, Stage, Team};
+use tokenmill_accounts::{IdentityInfo, KeyScope, MembershipInfo, SavedInfo, SavedKind, Stage, Team};
 
 use super::money::ShownCap;
 use super::{Answer, DONE, List, Managing, Operation, Parts, done, failed, list, named, ok, refused};
@@ -31,6 +31,14 @@ pub(super) const INVITATION: &[Operation] = &[Operation::new(
     OBJECT,
     || post(invite),
 )];
+
+pub(super) const MAIL: &[Operation] = &[Operation::new(
+    "PUT",
+    "Set the mail address by which an identity provider finds a person; `null` takes it away",
+    DONE,
+    || put(set_mail),
+)
+.with(schema::<NewMail>)];
 
 pub(super) const TEAM_MODELS: &[Operation] = &[Operation::new(
     "GET",
@@ -89,7 +97,16 @@ pub(super) async fn me(managing: Managing) -> Answer {
             "projects": team.projects,
         })
     };
+    let (mail, links) = app.accounts.identities(&caller.person).await.map_err(failed)?;
+    let link = |link: &IdentityInfo| {
+        let mut providers = app.providers.iter();
+        let label = providers.find(|of| of.issuer == link.issuer).map(|of| &of.label);
+        json!({
+            "issuer": link.issuer, "provider": label, "mail": link.mail, "linked_at": link.linked_at.as_secs(),
+        })
+    };
     ok(json!({
+        "mail": mail, "identities": links.iter().map(link).collect::<Vec<_>>(),
         "person": caller.person.name, "operator": managing.is_operator,
         "teams": teams.iter().map(team).collect::<Vec<_>>(),
         "default_project": format!("{}/{}", caller.team.name, caller.project.name),
@@ -150,11 +167,11 @@ pub(super) async fn team_caps(Path(team): Parts<String>, managing: Managing) -> 
     ok(list(caps.iter().map(super::money::cap_shown)))
 }
 
-/// A link with which somebody of the team chooses a password.
-pub(super) async fn invite(Path((team, person)): Parts<(String, String)>, managing: Managing) -> Answer {
-    managing.team_admin(&team).await?;
+/// Only whoever may say how this member of the team signs in: operators, and administrators of all that they can reach.
+async fn may_let_in(managing: &Managing, team: &str, person: &str) -> Result<(), ApiError> {
+    managing.team_admin(team).await?;
     let accounts = &managing.app.accounts;
-    let members = accounts.members(&team).await.map_err(refused)?;
+    let members = accounts.members(team).await.map_err(refused)?;
     if !members.iter().any(|member| member.person == person) {
         return Err(ApiError::not_found("There is nobody of this name in the team"));
     }
@@ -165,16 +182,19 @@ pub(super) async fn invite(Path((team, person)): Parts<(String, String)>, managi
             .map_err(failed)?;
         let administered = own.into_iter().filter(|team| team.role == "admin");
         let administered: Vec<_> = administered.map(|team| team.team).collect();
-        if !accounts
-            .is_only_in(&person, &administered)
-            .await
-            .map_err(failed)?
-        {
+        if !accounts.is_only_in(person, &administered).await.map_err(failed)? {
             return Err(ApiError::not_permitted(
-                "Only an operator may make this link: the person is in other teams as well, or has a password already",
+                "Only an operator may do this: the person is in other teams as well, or has signed in already",
             ));
         }
     }
+    Ok(())
+}
+
+/// A link with which somebody of the team chooses a password.
+pub(super) async fn invite(Path((team, person)): Parts<(String, String)>, managing: Managing) -> Answer {
+    may_let_in(&managing, &team, &person).await?;
+    let accounts = &managing.app.accounts;
     let token = accounts
         .invite(&managing.actor(), &person)
         .await
@@ -182,6 +202,21 @@ pub(super) async fn invite(Path((team, person)): Parts<(String, String)>, managi
     ok(
         json!({"person": person, "token": token.expose(), "path": format!("/console/welcome#{}", token.expose())}),
     )
+}
+
+/// A person's mail address.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewMail {
+    mail: Option<String>,
+}
+
+pub(super) async fn set_mail(Path((team, person)): Parts<(String, String)>, managing: Managing) -> Answer {
+    may_let_in(&managing, &team, &person).await?;
+    let (app, actor, NewMail { mail }) = managing.body().await?;
+    let set = app.accounts.set_mail(&actor, &person, mail.as_deref()).await;
+    set.map_err(refused)?;
+    done()
 }
 
 fn shown(saved: &SavedInfo) -> Value {

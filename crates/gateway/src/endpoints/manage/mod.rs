@@ -128,6 +128,10 @@ pub const MANAGE_ROUTES: &[ManageRoute] = &[
         operations: console::INVITATION,
     },
     ManageRoute {
+        path: "/api/v1/teams/{team}/members/{person}/mail",
+        operations: console::MAIL,
+    },
+    ManageRoute {
         path: "/api/v1/teams/{team}/models",
         operations: console::TEAM_MODELS,
     },

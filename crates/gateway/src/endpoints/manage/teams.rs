@@ -100,6 +100,10 @@ struct ShownMember {
     role: String,
     /// Whether they may change everything on this server.
     operator: bool,
+    /// The mail address by which an identity provider finds them; told to administrators.
+    mail: Option<String>,
+    /// Whether they have signed in with an identity provider.
+    linked: bool,
 }
 
 /// A project.
@@ -192,11 +196,14 @@ pub(super) async fn change(Path(team): Parts<String>, managing: Managing) -> Ans
 
 pub(super) async fn members(Path(team): Parts<String>, managing: Managing) -> Answer {
     managing.team_member(&team, KeyScope::Admin).await?;
+    let is_admin = managing.team_admin(&team).await.is_ok();
     let members = managing.app.accounts.members(&team).await.map_err(refused)?;
     let member = |member: &tokenmill_accounts::MemberInfo| ShownMember {
         person: member.person.clone(),
         role: member.role.clone(),
         operator: member.is_operator,
+        mail: member.mail.clone().filter(|_| is_admin),
+        linked: member.is_linked,
     };
     ok(listed(members.iter().map(member)))
 }
