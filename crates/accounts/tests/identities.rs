@@ -18,11 +18,11 @@ impl Clock for TestClock {
 }
 
 async fn started(clock: TestClock) -> (Accounts, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let accounts = Accounts::open_with(dir.path(), None, Arc::new(clock))
         .await
-        .unwrap();
-    accounts.ensure_first().await.unwrap();
+        .expect("a new database");
+    accounts.ensure_first().await.expect("a first team");
     (accounts, dir)
 }
 
@@ -39,12 +39,15 @@ fn at_corp<'a>(subject: &'a str, mail: Option<&'a str>) -> Identity<'a> {
 async fn enter(accounts: &Accounts, identity: Identity<'_>, newcomers: &Newcomers) -> Result<String, String> {
     let token = accounts.sign_in_as(identity, newcomers).await;
     let token = token.map_err(|error: IdentityError| error.to_string())?;
-    let caller = accounts.session(token.expose(), None).await.unwrap();
-    Ok(caller.person.name)
+    let caller = accounts.session(token.expose(), None).await.expect("a session");
+    Ok(caller.person.name.clone())
 }
 
 async fn refused(accounts: &Accounts, identity: Identity<'_>, newcomers: &Newcomers) -> IdentityError {
-    accounts.sign_in_as(identity, newcomers).await.unwrap_err()
+    accounts
+        .sign_in_as(identity, newcomers)
+        .await
+        .expect_err("kept out")
 }
 
 const NOBODY_NEW: &Newcomers = &Newcomers::Refused;

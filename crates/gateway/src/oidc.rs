@@ -179,7 +179,7 @@ impl Provider {
         match (secret, description.client_auth()) {
             (Some(secret), ClientAuth::Header) => header = Some((client_id, secret)),
             (Some(secret), ClientAuth::Form) => {
-                form.extend([("client_id", client_id), ("client_secret", secret)])
+                form.extend([("client_id", client_id), ("client_secret", secret)]);
             }
             (None, _) => form.push(("client_id", client_id)),
         }

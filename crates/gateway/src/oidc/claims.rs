@@ -83,10 +83,12 @@ pub(super) fn read_id_token(token: &str, key: &Jwk, expected: &Expected<'_>) -> 
 }
 
 fn validation(key: &Jwk, expected: &Expected<'_>) -> Validation {
-    let mut validation = Validation::default();
-    validation.algorithms = algorithms(key);
-    validation.leeway = LEEWAY_S;
-    validation.validate_nbf = true;
+    let mut validation = Validation {
+        algorithms: algorithms(key),
+        leeway: LEEWAY_S,
+        validate_nbf: true,
+        ..Validation::default()
+    };
     validation.set_audience(&[expected.client_id]);
     validation.set_issuer(&[expected.issuer]);
     validation.set_required_spec_claims(&["aud", "exp", "iss", "sub"]);

@@ -75,7 +75,7 @@ pub(crate) fn lost(error: AttemptError) -> ApiError {
 }
 
 /// Why somebody whom the provider has identified is not let in.
-pub(crate) fn kept_out(error: IdentityError, provider: &IdentityProvider) -> ApiError {
+pub(crate) fn kept_out(error: &IdentityError, provider: &IdentityProvider) -> ApiError {
     let text = error.to_string();
     let code = match error {
         IdentityError::NoMail => return no_mail(&provider.label),

@@ -404,7 +404,8 @@ async fn uploads_are_refused_each_with_its_code() {
     let matrices = ("adapter_model.safetensors", &weights[..]);
     let too_large = ("adapter_model.safetensors", &large[..]);
     let broken = ("adapter_config.json", &b"{"[..]);
-    let cases: [(&[(&str, &[u8])], _, _); 8] = [
+    type Parts<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Parts<'_>, _, _); 8] = [
         (&[file, matrices], 400, "missing_required_parameter"),
         (&[base, file], 400, "missing_required_parameter"),
         (&[base, base, file, matrices], 400, "unknown_parameter"),

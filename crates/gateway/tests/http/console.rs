@@ -286,7 +286,10 @@ async fn no_route_tells_one_team_of_another() {
         }
     }
     assert!(n_tried >= MANAGE_ROUTES.len(), "{n_tried}");
-    // Every id still is there.
+    all_is_still_there(&server, &owner, &saved, &key).await;
+}
+
+async fn all_is_still_there(server: &TestServer, owner: &str, saved: &str, key: &str) {
     assert_eq!(
         server
             .gateway
@@ -299,13 +302,13 @@ async fn no_route_tells_one_team_of_another() {
     );
     let path = format!("/api/v1/teams/default/saved/{saved}");
     let reply = from_the_page("GET", &path, &json!({}))
-        .header("cookie", &owner)
+        .header("cookie", owner)
         .send(server.at)
         .await;
     assert_eq!(reply.status, 200);
     let key = server
         .accounts
-        .key_info(&key)
+        .key_info(key)
         .await
         .expect("readable")
         .expect("there");

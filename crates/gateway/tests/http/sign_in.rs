@@ -131,10 +131,10 @@ async fn whoever_the_provider_vouches_for_is_signed_in() {
     );
     assert_eq!(me["identities"][0]["provider"], "Corp account");
     // A second time with the other ways of signing and of showing who asks, and an address that has changed.
-    let mut behaviour = provider.behaviour();
-    behaviour.description = json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
-    behaviour.claims = json!({"email": "new@corp.example", "aud": [CLIENT_ID, "other"], "azp": CLIENT_ID});
-    drop(behaviour);
+    provider.behaviour().description =
+        json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
+    provider.behaviour().claims =
+        json!({"email": "new@corp.example", "aud": [CLIENT_ID, "other"], "azp": CLIENT_ID});
     provider.rotate(SigningKey::rsa(), "rsa");
     let other = server_with(vec![corp(&provider.issuer)]).await;
     add_ann(&other).await;
@@ -189,16 +189,14 @@ async fn a_token_with_anything_wrong_lets_nobody_in() {
         ("no signature", right.clone(), Signing::AlgNone),
         ("a shared secret", right.clone(), Signing::WithThePublicKey),
     ] {
-        let mut behaviour = provider.behaviour();
-        (behaviour.claims, behaviour.signing) = (claims, signing);
-        drop(behaviour);
+        provider.behaviour().claims = claims;
+        provider.behaviour().signing = signing;
         let reply = sign_in(&server, &provider).await;
         assert_eq!(code_of(&reply), refusal(403, "sign_in_not_verified"), "{what}");
         assert!(reply.cookies.is_empty(), "{what}");
     }
-    let mut behaviour = provider.behaviour();
-    (behaviour.claims, behaviour.signing) = (right, Signing::Right);
-    drop(behaviour);
+    provider.behaviour().claims = right;
+    provider.behaviour().signing = Signing::Right;
     assert_eq!(sign_in(&server, &provider).await.status, 200);
 }
 

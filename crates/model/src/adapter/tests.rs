@@ -96,6 +96,7 @@ fn every_option_that_changes_answers_and_is_not_applied_is_refused_by_name() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of faults")]
 fn each_fault_has_its_code() {
     let code = |changes: Value| fault_of(&changes).code();
     assert_eq!(code(json!({"r": "many"})), "adapter_config_invalid");

@@ -76,7 +76,7 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
-    let mut signals =
+    let signals =
         Signals::new().map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
     let options = gateway_options(config)?;
     let Models { router, engines } = assemble::models(config, specs)?;
@@ -119,18 +119,7 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     out.flush()?;
     tracing::info!(%address, models = specs.len(), "ready");
 
-    let end = async {
-        let signal = signals.next().await;
-        tracing::info!(signal, in_flight = gateway.n_in_flight(), "draining");
-        tokio::spawn(end_at_once(signals));
-    };
-    let n_cut_off = tokenmill_gateway::serve(listener, &gateway, &config.serve, end).await;
-    if n_cut_off > 0 {
-        tracing::warn!(
-            requests = n_cut_off,
-            "cut off, because they did not finish within the drain time"
-        );
-    }
+    serve_until_signalled(listener, &gateway, config, signals).await;
     for engine in engines {
         engine.shutdown();
     }
@@ -138,6 +127,27 @@ async fn serve(config: &Config, specs: &[ModelSpec], start: Instant, out: Output
     accounts.close().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Serves until a signal asks for the end, and what is under way after that for the drain time.
+async fn serve_until_signalled(
+    listener: TcpListener,
+    gateway: &Gateway,
+    config: &Config,
+    mut signals: Signals,
+) {
+    let end = async {
+        let signal = signals.next().await;
+        tracing::info!(signal, in_flight = gateway.n_in_flight(), "draining");
+        tokio::spawn(end_at_once(signals));
+    };
+    let n_cut_off = tokenmill_gateway::serve(listener, gateway, &config.serve, end).await;
+    if n_cut_off > 0 {
+        tracing::warn!(
+            requests = n_cut_off,
+            "cut off, because they did not finish within the drain time"
+        );
+    }
 }
 
 /// The gateway's options with its identity providers, whose secrets are read now.

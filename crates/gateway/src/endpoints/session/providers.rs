@@ -111,7 +111,7 @@ async fn finish(
         .accounts
         .sign_in_as(identity, &provider.options.newcomers)
         .await;
-    let session = session.map_err(|error| kept_out(error, &provider.options))?;
+    let session = session.map_err(|error| kept_out(&error, &provider.options))?;
     let mut response = Json(json!({"next": attempt.next()})).into_response();
     set_cookie(app, &mut response, Cookie::Session, Some(session.expose()));
     set_cookie(app, &mut response, Cookie::Attempt, None);
