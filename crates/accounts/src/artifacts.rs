@@ -1,6 +1,6 @@
 //! Artifacts of type `lora`: adapters that a team has uploaded, in versions `v0`, `v1`, …, with names for some of them.
 //!
-//! What is known of them is in the database, their files are in [`files`]. A version is never changed; its number is
+//! What is known of them is in the database, their files are in `files`. A version is never changed; its number is
 //! never used again. Whether files are a good adapter is for whoever calls [`Artifacts::add`] to know.
 
 mod files;
