@@ -173,7 +173,7 @@ impl SlotBook {
         let place = self.places.entry(name.to_owned()).or_default();
         (place.limit, place.is_let_go) = (i64::from(limit), false);
         let n = i64::from(n);
-        if place.waiting.is_empty() && place.used + n <= place.lent.min(place.limit) {
+        if !self.is_lapsed && place.waiting.is_empty() && place.used + n <= place.lent.min(place.limit) {
             place.used += n;
             place.least_idle = place.least_idle.min(place.lent - place.used);
             return Ok(());
@@ -189,8 +189,14 @@ impl SlotBook {
 
     /// Gives slots back that were taken.
     pub(super) fn free(&mut self, name: &str, n: u32) {
-        if let Some(place) = self.places.get_mut(name) {
-            place.used -= i64::from(n);
+        let Some(place) = self.places.get_mut(name) else {
+            return;
+        };
+        place.used -= i64::from(n);
+        if self.is_lapsed {
+            // What ends now may be others' already: nothing takes its place.
+            place.lent = place.used;
+        } else {
             place.serve();
         }
     }

@@ -35,8 +35,10 @@ impl Flights {
             return format!("lands {} of {}", flight.n, flight.place);
         }
         let n = 1 + random.below(3) as u32;
+        let is_lapsed = slots.is_lapsed(now_ms);
         let answer = match slots.admit(place, n, limit, now_ms) {
             Ok(()) => {
+                assert!(!is_lapsed, "let in, although others may have its slots");
                 self.take_off(place, n);
                 "takes off"
             }

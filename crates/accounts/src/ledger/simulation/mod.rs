@@ -34,8 +34,9 @@ use flights::Flights;
 use world::{ModelStore, Random, SimDisk};
 
 const STEPS: usize = 400;
+/// Short, so that servers are often silent for longer.
 const LEASE: SlotLease = SlotLease {
-    beat_ms: 1_000,
+    beat_ms: 100,
     n_beats: 5,
 };
 const PRICE: Price = Price {
