@@ -119,6 +119,7 @@ test("names are moved and taken away, from the keyboard", async () => {
   await page.getByRole("heading", { name: "LoRA artifacts" }).waitFor();
   await button("Aliases of style v1").focus();
   await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.matches("dialog input"));
   await page.keyboard.type("production");
   await page.keyboard.press("Enter");
   const rows = page.getByRole("region", { name: "Versions of inference/style" }).locator("tbody tr");
